@@ -1,0 +1,141 @@
+"""A cache of trained networks: what was fitted once is loaded, and a killed or doubled run loses nothing."""
+
+import ast
+import functools
+import inspect
+import re
+import textwrap
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from actlib import inputs, models, resnets, store, train, weights
+
+
+class Fitted(NamedTuple):
+    """A trained network in eval mode, its history, whether this call trained it, and its file."""
+
+    model: nn.Module
+    history: train.History
+    fresh: bool
+    path: Path
+
+
+def load_or_fit(
+    name: str,
+    build: Callable[..., nn.Module],
+    images: Tensor,
+    labels: Tensor,
+    *,
+    seed: int,
+    root: str | Path | None = None,
+    **options: Any,
+) -> Fitted:
+    """Return the network that ``train.fit`` makes of ``build``, from the cache if the very same was fitted before.
+
+    The file's name holds a hash of all that decides the result: name, options, seed, the images' and labels' content,
+    the network, the kind of device, the version of torch, and the code (not comments or docstrings) of this package's
+    part in it and of the module that defines ``build``; in a notebook, of the function alone.
+
+    Parameters
+    ----------
+    name
+        What the file's name begins with: letters, digits, ``_``, ``-`` and dots.
+    build
+        Called as ``build(generator=generator)``; a function, a class or a ``functools.partial`` of one.
+    images, labels
+        As in ``train.fit``. The network is trained where the images are.
+    seed
+        Of the initial weights, the order and the augmentation.
+    root
+        The cache; see ``store.cache_root``. Files lie in its folder ``checkpoints``.
+    **options
+        Passed to ``train.fit``.
+
+    Raises
+    ------
+    ValueError, FloatingPointError
+        As ``train.fit``, or if the source of ``build`` cannot be read.
+    OSError
+        If the disk has no room; before training where possible.
+
+    Warns
+    -----
+    UserWarning
+        If a file was damaged or foreign: it is made again. A second process waits until the first one has its file.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(f"name = {name!r} is to begin a file's name; use letters, digits, '_', '-' and dots")
+    generator = torch.Generator().manual_seed(seed)
+    model = build(generator=generator).to(images.device)
+    key = _key(name, build, model, images, labels, seed=seed, options=options)
+    path = store.cache_root(root) / "checkpoints" / f"{name}-{key[:16]}.safetensors"
+    with store.lock(path):
+        history = _restored(model, path, key)
+        if fresh := history is None:
+            store.require_space(path, sum(value.nbytes for value in model.state_dict().values()))
+            history = train.fit(model, images, labels, generator=generator, **options)
+            about = {"key": key, "name": name, "seed": seed, "options": options, "history": history._asdict()}
+            weights.save(path, model.state_dict(), about)
+    return Fitted(model.eval(), history, fresh, path)
+
+
+def _restored(model: nn.Module, path: Path, key: str) -> train.History | None:
+    """Fill ``model`` from a file and return the history, or None, with a warning if the file is of no use."""
+    # We hold the lock: a temporary file beside ours belongs to a run that was killed.
+    for stale in path.parent.glob(f".{path.stem}.*{path.suffix}"):
+        stale.unlink()
+    if not path.is_file():
+        return None
+    try:
+        state, about = weights.load(path)
+        if not isinstance(about, dict) or about.get("key") != key:
+            raise ValueError(f"{path} belongs to another run")
+        weights.fill(model, state, path)
+    except ValueError as error:
+        warnings.warn(f"{error}: fitting again", stacklevel=3)
+        return None
+    return train.History(**about["history"])
+
+
+def _key(name, build, model, images, labels, **settings: Any) -> str:
+    """Return the hash of all that decides the result of a run."""
+    options = {k: v for k, v in settings["options"].items() if k != "progress"}
+    shapes = {k: f"{v.dtype} {tuple(v.shape)}" for k, v in model.state_dict().items()}
+    content = [store.hash_bytes(part.cpu().numpy().tobytes()) for part in (*images.split(4096), labels)]
+    about = [name, options, settings["seed"], str(model), shapes, images.device.type, torch.__version__]
+    data = [str(images.dtype), tuple(images.shape), *content]
+    return store.hash_json([about, data, *_sources(build)])
+
+
+def _sources(build: Callable[..., nn.Module]) -> list[str]:
+    """Return the code behind a run, without comments and docstrings, and the arguments bound to ``build``."""
+    bound = []
+    while isinstance(build, functools.partial):
+        bound.append(f"{build.args} {sorted(build.keywords.items())}")
+        build = build.func
+    module = inspect.getmodule(build)
+    # The source of __main__ is a whole script, or in a notebook nothing.
+    behind = build if module is None or module.__name__ == "__main__" else module
+    try:
+        own = inspect.getsource(behind)
+    except (OSError, TypeError) as error:
+        raise ValueError(f"cannot read the source of build = {build!r}; define it in a file or a notebook") from error
+    package = [inspect.getsource(m) for m in (inputs, models, resnets, train)]
+    return [*bound, getattr(build, "__qualname__", ""), *map(_code, [own, *package])]
+
+
+def _code(source: str) -> str:
+    """Return a text that changes with the code and not with its comments, docstrings and layout."""
+    try:
+        tree = ast.parse(textwrap.dedent(source))
+    except SyntaxError:  # a lambda inside a call: the lines it stands in are no statement
+        return source
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
