@@ -176,6 +176,23 @@ def test_the_scorecard_judges_by_the_largest_fresh_record_and_marks_stale_ones(r
     assert "**holds** (quick)" in next(line for line in page.splitlines() if "F1-throw" in line)
 
 
+def test_a_record_outlives_a_change_of_the_defaults_that_its_profile_does_not_use(root):
+    def hashes():
+        return {name: chapter.load(Book(root), "01_dice", name).hash for name in ("quick", "real")}
+
+    def change(old, new):
+        before, text = hashes(), path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
+        return {name for name, hash in hashes().items() if hash != before[name]}
+
+    path, profile = root / "nbs/01_dice.py", root / "nbs/profiles/real.yaml"
+    profile.write_text(json.dumps({**chapter.read_yaml(profile), "01_dice": {"n": 50}}))
+    assert change('"dice", 1\n', '"dice", 2  # throws\n') == {"quick"}
+    assert change('"dice", 2', '"cards", 2') == {"quick", "real"}
+    assert change("dice.total(n), tol=0.1", "dice.total(n), tol=0.2") == {"quick", "real"}
+
+
 def test_a_chapter_that_was_never_executed_is_shown_without_results_and_says_so(root, monkeypatch):
     (root / "book/_build/chapters/quick/01_dice.ipynb").unlink()
     told = []

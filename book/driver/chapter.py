@@ -62,8 +62,15 @@ class Chapter(NamedTuple):
 
     @property
     def hash(self) -> str:
-        """The hash of code and parameters; a record with another one is stale."""
-        return store.hash_json([self.code_hash, self.parameters])
+        """The hash of the code and of every parameter's value; a record with another one is stale.
+
+        Of the parameters cell only the values count that this profile has: a record of ``real`` outlives a change of
+        what is the default for ``quick`` alone.
+        """
+        code = [
+            [cell.source, sorted(_ACTIVE_TAGS & set(cell.tags))] for cell in self.code if "parameters" not in cell.tags
+        ]
+        return store.hash_json([code, {**self.defaults, **self.parameters}])
 
 
 def load(book: Book, slug: str, profile: str, *, smoke: bool = False) -> Chapter:
