@@ -197,7 +197,11 @@ def _editor(name: str, function: Callable, calls: dict) -> Callable:
     def hook(module: nn.Module, arguments: tuple, output: Any) -> Any:
         calls[name] = calls.get(name, 0) + 1
         expected = _form(output)
-        edited = function(output)
+        try:
+            edited = function(output)
+        except Exception as error:
+            error.add_note(f"in the edit of layer {name!r}, whose output is {expected}")
+            raise
         if (found := _form(edited)) != expected:
             raise ValueError(f"the edit of layer {name!r} returned {found}; it must return {expected}")
         return edited

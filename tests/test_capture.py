@@ -106,6 +106,13 @@ def test_an_input_is_copied_at_once_where_somebody_else_has_a_hook():
     assert_close(activations["0"], torch.ones(3))
 
 
+def test_an_error_within_an_edit_names_the_layer():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    with pytest.raises(RuntimeError) as caught, capture.edit(model, {"0": lambda y: y @ torch.eye(5)}):
+        model(torch.ones(2, 3))
+    assert caught.value.__notes__ == ["in the edit of layer '0', whose output is float32 (2, 4) on cpu"]
+
+
 def test_an_edit_may_return_memory_that_numpy_shares():
     model = nn.Sequential(nn.ReLU())
     buffer = torch.ones(3)
