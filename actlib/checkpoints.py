@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from actlib import inputs, models, resnets, store, train, weights
+from actlib import inputs, models, preactivation, resnets, store, train, weights
 
 
 class Fitted(NamedTuple):
@@ -125,7 +125,7 @@ def _sources(build: Callable[..., nn.Module]) -> list[str]:
         own = inspect.getsource(behind)
     except (OSError, TypeError) as error:
         raise ValueError(f"cannot read the source of build = {build!r}; define it in a file or a notebook") from error
-    package = [inspect.getsource(m) for m in (inputs, models, resnets, train)]
+    package = [inspect.getsource(m) for m in (inputs, models, preactivation, resnets, train)]
     return [*bound, getattr(build, "__qualname__", ""), *map(_code, [own, *package])]
 
 
