@@ -9,11 +9,11 @@ PACKAGE = Path(__file__).parents[1] / "actlib"
 # From the bottom up; a module may import from the rows above its own.
 LAYERS = [
     {"store", "statistics", "theory", "arrangements", "shapes", "inputs", "bits", "names", "sources", "neighbours"}
-    | {"frames", "covariance"},
+    | {"frames", "covariance", "linkage"},
     {"folders", "archives", "models", "weights", "hooks", "rectangles", "published", "provenance"}
-    | {"objective", "slider", "cosines"},
-    {"data", "resnets", "preactivation", "collection", "ledger", "votes"},
-    {"train", "capture", "recorded"},
+    | {"objective", "slider", "cosines", "tiles"},
+    {"data", "resnets", "preactivation", "collection", "ledger", "votes", "hamming", "activity"},
+    {"train", "capture", "recorded", "independence", "spectra"},
     {"checkpoints"},
     {"zoo", "maps", "fields", "embed", "compress", "similarity", "patterns", "affine", "paths"}
     | {"aliasing", "attacks", "robustness", "meta"},
