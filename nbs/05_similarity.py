@@ -25,7 +25,7 @@ reference images. (Recorded run.)
 :::{admonition} What you will be able to do
 :class: tip
 - Compare activations by {term}`cosine similarity`, and say what the mean of a layer does to it.
-- Turn histograms into numbers with a scale: {term}`AUROC`, {term}`d'` and {term}`precision at k`.
+- Turn histograms into numbers with a scale: {term}`AUROC`, {term}`d' <d-prime>` and {term}`precision at k`.
 - Tell a sample that represents the classes from one that does not.
 - Know what a random projection keeps, before you praise PCA for it.
 - Let stored activations vote, as the team's LESCI layer does, and judge the vote.
@@ -80,7 +80,7 @@ r"""
 ## The network and its images
 
 The team looked at a ResNet-50 that had been trained to be robust {cite:p}`kannan-2018` on {published}`A5-cosine-block3/classes` classes. Its weights are made for another library,
-so a smaller network of the same kind {cite:p}`he-2016-identity` stands in, the one of the chapter on compression. On this page it learns {glue:text}`A5-cosine-block3/classes`
+so a smaller network of the same kind stands in, the one of [](#ch-compression). On this page it learns {glue:text}`A5-cosine-block3/classes`
 classes of drawn shapes from {glue:text}`A5-cosine-block3/images:,` images; in the recorded run {recorded}`A5-cosine-block3/classes` classes of Tiny ImageNet from
 {recorded}`A5-cosine-block3/images` photographs.
 """
@@ -215,7 +215,7 @@ report.number("A6-zoom/red", float(same.mean()), unit="share", tol=0.05)
 # %% [markdown]
 r"""
 **What to notice.** Red and blue are *counts*. Only {glue:text}`A6-zoom/red:.1%` of the images are of the class (recorded {recorded}`A6-zoom/red`; one in two hundred with the document's
-{published}`A5-cosine-block3/classes` classes), so the highest red bar has {glue:text}`A6-zoom/height:.0%` of the height of the highest blue one (recorded
+{published}`A5-cosine-block3/classes` classes), so the highest red bar has {glue:text}`A6-zoom/height:.2f` times the height of the highest blue one (recorded
 {recorded}`A6-zoom/height`). The document has to magnify its picture, and so do we. As shares of their kind the two are of like height: the ratio is
 {glue:text}`A6-zoom/height-shares:.2f` (recorded {recorded}`A6-zoom/height-shares`). Four more things tilt the picture:
 
@@ -253,7 +253,7 @@ centred = separation(x, seen.labels, references, mean=mean)
 # %% [markdown]
 r"""
 A histogram is not yet a number. Take one image of the class of the reference and one of another class: how often is the first the more similar one? That is the
-{term}`AUROC`, exact and without bins; a half is chance. {term}`d'` measures the distance of the two hills in units of their width, and the {term}`precision at k` asks only for the k
+{term}`AUROC`, exact and without bins; a half is chance. {term}`d' <d-prime>` measures the distance of the two hills in units of their width, and the {term}`precision at k` asks only for the k
 most similar.
 """
 
@@ -376,8 +376,9 @@ A single picture still says little about *how far* they are apart: over the refe
 The document looks only at images that are classified correctly. Among our held-out ones this alone would raise the AUROC to
 {glue:text}`A5-cosine-block3/only-right:.2f` (recorded {recorded}`A5-cosine-block3/only-right`).
 
-Of the ten most similar images {glue:text}`A5-cosine-block3/precision-10:.0%` are of the class (recorded {recorded}`A5-cosine-block3/precision-10`). That is far above chance, one in ten here
-and one in twenty there.
+The most similar image is of the class for {glue:text}`A5-cosine-block3/precision-1:.0%` of the references, of the ten most similar {glue:text}`A5-cosine-block3/precision-10:.0%` are, of the
+hundred most similar {glue:text}`A5-cosine-block3/precision-100:.0%` (recorded {recorded}`A5-cosine-block3/precision-1`, {recorded}`A5-cosine-block3/precision-10` and
+{recorded}`A5-cosine-block3/precision-100`; chance is one in ten here and one in twenty there, and no class has as many as a hundred others).
 
 ## Layer by layer
 
@@ -509,7 +510,7 @@ for name in layers:
 r"""
 **What to notice.** The separation grows with depth: the rank correlation of depth and AUROC is {glue:text}`A7-cosine-all-layers/order:.2f`, and the AUROC gains
 {glue:text}`A7-cosine-all-layers/gain:.2f` from the image to the logits (recorded {recorded}`A7-cosine-all-layers/order` and {recorded}`A7-cosine-all-layers/gain`). The gain of the
-untrained network is {glue:text}`A7-cosine-all-layers/gain-untrained:.2f` (recorded {recorded}`A7-cosine-all-layers/gain-untrained`): it is learned, not a property of depth. On drawn shapes the
+untrained network is {glue:text}`A7-cosine-all-layers/gain-untrained:.3f` (recorded {recorded}`A7-cosine-all-layers/gain-untrained`): it is learned, not a property of depth. On drawn shapes the
 first layers gain nothing, on photographs every block gains something. Both gain most in blocks 3 and 4.
 
 Training images flatter. At the logits they reach {glue:text}`A7-cosine-all-layers/fc-training:.3f` where held-out ones reach {glue:text}`A7-cosine-all-layers/fc:.3f` (recorded
@@ -604,8 +605,8 @@ report.number("A7-cosine-all-layers/order-in-order", order(ordered), tol=0.2, la
 # %% [markdown]
 r"""
 **What to notice.** All {glue:text}`A5-cosine-block3/held-out:,` images give {glue:text}`A7-cosine-all-layers/block3-every:.2f` in block 3, the first classes
-{glue:text}`A7-cosine-all-layers/block3-in-order:.2f` (recorded {recorded}`A7-cosine-all-layers/block3-every` and {recorded}`A7-cosine-all-layers/block3-in-order`). So it does change the AUROC, and
-in which direction is luck. The AUROC against several classes of one size is the mean of those against each of them, so fifths of the classes are right *on average*:
+{glue:text}`A7-cosine-all-layers/block3-in-order:.2f` (recorded {recorded}`A7-cosine-all-layers/block3-every` and {recorded}`A7-cosine-all-layers/block3-in-order`). That is
+{glue:text}`A7-cosine-all-layers/in-order-off:.0f` standard deviations of stratified samples away (recorded {recorded}`A7-cosine-all-layers/in-order-off`), downward here and upward there. The AUROC against several classes of one size is the mean of those against each of them, so fifths of the classes are right *on average*:
 {glue:text}`A7-cosine-all-layers/block3-classes:.2f` (recorded {recorded}`A7-cosine-all-layers/block3-classes`). But each of them may be far off. Their standard deviation is
 {glue:text}`A7-cosine-all-layers/block3-classes-sd:.3f`, that of stratified samples of the same size {glue:text}`A7-cosine-all-layers/block3-stratified-sd:.3f` (recorded
 {recorded}`A7-cosine-all-layers/block3-classes-sd` and {recorded}`A7-cosine-all-layers/block3-stratified-sd`). What is scarce is classes, not images. And first classes need not be like
@@ -751,8 +752,8 @@ $$
 
 at most $1/\sqrt{k}$. For $k = 32$, over all our pairs, this is {glue:text}`A8-cosine-compressed/error-closed:.3f`, and we measure {glue:text}`A8-cosine-compressed/error-32:.3f` (recorded
 {recorded}`A8-cosine-compressed/error-closed` and {recorded}`A8-cosine-compressed/error-32`). So before one praises a compression, one must see that it does better than chance. PCA does. With the mean
-taken off, its 32 directions even separate a little better than the whole layer as it is: {glue:text}`A8-cosine-compressed/centred-32:.0%` (recorded
-{recorded}`A8-cosine-compressed/centred-32`).
+taken off, its 32 directions even separate a little better than the whole layer as it is, {glue:text}`A8-cosine-compressed/centred-32:.0%` (recorded
+{recorded}`A8-cosine-compressed/centred-32`): what centring gains for the whole layer, it gains for them.
 
 ## Neighbours that vote
 

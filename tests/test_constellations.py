@@ -68,6 +68,8 @@ def test_groups_are_those_of_the_definition_at_every_threshold(name):
         )
         assert curves.complete[t] == linkage.cut(trees.complete, t).max() + 1
         assert curves.single[t] == linkage.cut(trees.single, t).max() + 1
+    found = constellations.find(trees)
+    assert (found.births < found.deaths).all()
     np.testing.assert_array_equal(curves.thresholds, np.arange(x.shape[1] + 1))
 
 
@@ -116,6 +118,9 @@ def test_halves_spread_as_new_samples_do():
     for name in ("complete", "single"):
         spread = np.std([constellations.score(getattr(curves, name), 100) for curves in fresh], ddof=1)
         assert 0.5 * spread < np.std(getattr(draws, name), ddof=1) < 2 * spread
+    smaller = [constellations.curves(constellations.trees(coins(50, 40, seed))) for seed in range(100, 130)]
+    level = np.mean([constellations.score(curves.complete, 50) for curves in smaller])
+    assert np.mean(draws.complete) == pytest.approx(level, abs=0.01)
     again = constellations.bootstrap(bits.pack(coins(100, 40)), 30, generator=torch.Generator().manual_seed(0))
     np.testing.assert_array_equal(again.complete, draws.complete)
     other = constellations.bootstrap(coins(100, 40), 30, generator=torch.Generator().manual_seed(1))
