@@ -529,7 +529,17 @@ for role, layer in (("earlier", earlier), ("later", later)):
 
 # %% [markdown]
 r"""
-NOTICE-DEFECTS
+**What to notice.** Look at a half of the directions. The missing mean *alone* does next to nothing: {glue:text}`A3-compression/earlier-uncentred:.0%` is left in the
+earlier layer and {glue:text}`A3-compression/later-uncentred:.0%` in the later one (recorded {recorded}`A3-compression/earlier-uncentred` and {recorded}`A3-compression/later-uncentred`). Maps have a large
+mean, but much of it lies in the first directions, and these are kept.
+
+Untrained weights alone cost more: {glue:text}`A3-compression/earlier-untrained:.0%` and {glue:text}`A3-compression/later-untrained:.0%` are left (recorded {recorded}`A3-compression/earlier-untrained` and
+{recorded}`A3-compression/later-untrained`).
+
+The scrambled order alone leaves {glue:text}`A3-compression/earlier-scrambled:.0%` and {glue:text}`A3-compression/later-scrambled:.0%` (recorded {recorded}`A3-compression/earlier-scrambled` and {recorded}`A3-compression/later-scrambled`).
+Compare it with random directions: {glue:text}`A3-compression/earlier-random:.0%` and {glue:text}`A3-compression/later-random:.0%` (recorded {recorded}`A3-compression/earlier-random` and
+{recorded}`A3-compression/later-random`). All three together leave {glue:text}`A3-compression/earlier-all-three:.0%` and {glue:text}`A3-compression/later-all-three:.0%` (recorded {recorded}`A3-compression/earlier-all-three` and
+{recorded}`A3-compression/later-all-three`).
 
 ## Why scrambled means random
 
@@ -576,7 +586,11 @@ for name, short in (("random 0", "random"), ("scrambled", "scrambled"), ("PCA", 
 
 # %% [markdown]
 r"""
-NOTICE-ENERGY
+**What to notice.** A random half of the directions keeps {glue:text}`A3-compression/energy-random:.1%` of the variance, and the scrambled half of PCA
+{glue:text}`A3-compression/energy-scrambled:.1%` (recorded {recorded}`A3-compression/energy-random` and {recorded}`A3-compression/energy-scrambled`). PCA keeps {glue:text}`A3-compression/energy-pca:.1%`, and the directions of an
+untrained network {glue:text}`A3-compression/energy-untrained:.1%` (recorded {recorded}`A3-compression/energy-pca` and {recorded}`A3-compression/energy-untrained`). Over all kept shares, the scrambled line is never
+further than {glue:text}`A3-compression/off-scrambled:.3f` from $k / n$ (recorded {recorded}`A3-compression/off-scrambled`): the fingerprint of directions that know nothing. Without
+centring, a random half also keeps only {glue:text}`A3-compression/energy-mean:.0%` of the energy of the mean (recorded {recorded}`A3-compression/energy-mean`).
 
 ## The published points
 
@@ -651,7 +665,16 @@ report.number("A4-plot/one-curve", float(np.abs(y - IsotonicRegression().fit_tra
 
 # %% [markdown]
 r"""
-NOTICE-POINTS
+**What to notice.** The published points leave the curves of PCA at once and fall with our scrambled ones. On average they lie
+{glue:text}`A4-plot/distance-literal:.2f` from the scrambled curve without centring, {glue:text}`A4-plot/distance-random:.2f` from random directions, and
+{glue:text}`A4-plot/distance-pca:.2f` from correct PCA (recorded {recorded}`A4-plot/distance-literal`, {recorded}`A4-plot/distance-random` and
+{recorded}`A4-plot/distance-pca`). Missing centring alone explains nothing: {glue:text}`A4-plot/distance-uncentred:.2f` (recorded
+{recorded}`A4-plot/distance-uncentred`). We cannot run their network, so this is no proof. But a PCA that works does not look like that in any layer that we
+tried, and a PCA in the wrong order does.
+
+The table below fills the document's blank cells with what our stand-in gives at the same kept share, with its recipe and with the correct one. At
+a half of `act5_block3` the difference is {glue:text}`A3-compression/act5-2048:.1%` against {glue:text}`A3-compression/act5-2048-pca:.1%` (recorded {recorded}`A3-compression/act5-2048` against
+{recorded}`A3-compression/act5-2048-pca`).
 
 ## Is the earlier layer more sensitive?
 
@@ -724,7 +747,11 @@ report.number("A4-plot/fewest", round(1 / few[later][n_small - 1]), tol=0)
 
 # %% [markdown]
 r"""
-NOTICE-EARLIER
+**What to notice.** At the shares that the document measured, from an eighth on, correct PCA shows no difference: the later layer is
+{glue:text}`A4-plot/earlier:.1%` better on average (recorded {recorded}`A4-plot/earlier`). Both are as good as uncut. With shares of 1/64 and
+less it is {glue:text}`A4-plot/earlier-small:.1%` (recorded {recorded}`A4-plot/earlier-small`), and at an equal share of the variance
+{glue:text}`A4-plot/earlier-variance:.1%` (recorded {recorded}`A4-plot/earlier-variance`). With random directions, at the document's shares, it is
+{glue:text}`A4-plot/earlier-random:.1%` (recorded {recorded}`A4-plot/earlier-random`).
 
 ## Channels, and where the mean lives
 
@@ -851,7 +878,15 @@ report.number("A3-compression/bias", SIZES[-1], tol=0)
 
 # %% [markdown]
 r"""
-NOTICE-CHANNELS
+**What to notice.** Left: single draws differ. With three channels less the worst of ours gives {glue:text}`A3-compression/act2-lowest-3:.1%`, their mean is
+{glue:text}`A3-compression/act2-random-61:.1%` (recorded {recorded}`A3-compression/act2-lowest-3` and {recorded}`A3-compression/act2-random-61`). One draw a row says little about a row.
+
+Right: the bias changes the accuracy of the uncut network by {glue:text}`A3-compression/bias-uncut:.1%`. With one direction less and centring,
+{glue:text}`A3-compression/bias-centred:.0%` is left at a bias of {glue:text}`A3-compression/bias:d` deviations; without centring {glue:text}`A3-compression/bias-uncentred:.0%` (recorded {recorded}`A3-compression/bias-centred` and
+{recorded}`A3-compression/bias-uncentred`). The same bias scatters the random matrices, from {glue:text}`A3-compression/bias-random-lowest:.0%` to {glue:text}`A3-compression/bias-random-highest:.0%`
+(recorded {recorded}`A3-compression/bias-random-lowest` to {recorded}`A3-compression/bias-random-highest`): a matrix that happens to miss the mean costs much, another
+nothing. That is how one channel less can give {published}`A3-compression/act2-random-63` and two give {published}`A3-compression/act2-random-62`. Whether the ALP network's stem has so large
+a mean we cannot see; the sufficient size we can.
 
 ## The document's numbers and ours
 """
@@ -861,7 +896,27 @@ report.table("A0", "A3", "A4")
 
 # %% [markdown]
 r"""
-WHEN
+## When it breaks
+
+**One network, one training.** Each profile has a single network. The spread over draws is that of random directions, not of networks.
+
+**Another network.** Ours is shallower, was not trained against attacks and sees fewer classes. A robust network may need more directions, or
+others. What carries over is the mechanism: the energy line does not depend on a network at all.
+
+**A linear cut.** PCA finds straight directions of large variance. A direction of small variance can matter, and adversaries look for just those:
+accuracy on clean images says nothing about attacked ones.
+
+**Few images.** With fewer images than directions, the last directions of PCA are arbitrary. The recorded run fits PCA on training images of
+all classes for that reason, also of those that its network never learned.
+
+:::{admonition} What we learned
+:class: important
+- Both published layer tables are right.
+- A few hundredths of a layer's directions are enough, if PCA on the trained network chooses them and they are applied in the same order.
+- In the wrong order, PCA is a random projection: it keeps $k / n$ of the energy, and the accuracy collapses as in the published table.
+- Forgetting the mean costs nothing where the first directions hold it, and much where a dropped direction does.
+- "The earlier layer is more sensitive" cannot be seen at the shares that were published. It needs far smaller ones.
+:::
 
 ## Exercises
 

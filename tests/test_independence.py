@@ -40,6 +40,10 @@ def test_the_mean_is_tested_by_the_law_of_all_throws():
     assert found.p_below == pytest.approx(below)
     assert found.p_value == pytest.approx(2 * below)
     assert (found.mean, found.expected, found.n_pairs) == (2, 2.5, 4)
+    # Distances to the opposite patterns: as far above as these are below.
+    above = independence.bernoulli_test(5 - d, 5)
+    assert above.p_value == pytest.approx(found.p_value)
+    assert above.p_below == pytest.approx(sum(math.comb(20, k) for k in range(13)) / 2**20)
     assert found.sd == pytest.approx(math.sqrt(5 / 4 / 4))
     assert found.z == pytest.approx((2 - 2.5) / found.sd)
 
