@@ -11,8 +11,8 @@ r"""
 (ch-similarity)=
 # Do images of one class draw together?
 
-**Yes: from layer to layer the activations of one class point more and more the same way, in a trained network and not in an untrained one. But a histogram of counts
-for one image hides it, and a fifth of the classes is no sample.**
+**Yes: from layer to layer the angle between two activations tells better whether two images are of one class, in a trained network and not in an untrained
+one. But a histogram of counts for one image hides it, and a fifth of the classes is no sample.**
 
 ```{figure} ../results/real/05_similarity/fig-similarity-depth.webp
 :name: fig-similarity-hero
@@ -80,7 +80,7 @@ r"""
 ## The network and its images
 
 The team looked at a ResNet-50 that had been trained to be robust {cite:p}`kannan-2018` on {published}`A5-cosine-block3/classes` classes. Its weights are made for another library,
-so a smaller network of the same kind stands in, the one of [](#ch-compression). On this page it learns {glue:text}`A5-cosine-block3/classes`
+so a smaller residual network stands in {cite:p}`he-2016-identity`, the one of [](#ch-compression). It is trained in the usual way, not to be robust. On this page it learns {glue:text}`A5-cosine-block3/classes`
 classes of drawn shapes from {glue:text}`A5-cosine-block3/images:,` images; in the recorded run {recorded}`A5-cosine-block3/classes` classes of Tiny ImageNet from
 {recorded}`A5-cosine-block3/images` photographs.
 """
@@ -166,8 +166,11 @@ $$
 \cos(u, v) = \frac{\langle u, v\rangle}{\lVert u\rVert\,\lVert v\rVert} .
 $$
 
-The document takes its {published}`A5-cosine-block3/images` training images that are classified correctly, picks one of them, and draws two histograms of its cosine with all
-others in block 3: blue for all images, red for those of its class.
+The document takes its {published}`A5-cosine-block3/images` training images that are classified correctly, picks one of them, the *reference*, and draws two histograms of its
+cosine with all of them in block 3: blue for all images, red for those of its class.
+
+"Block 3" in this chapter is the third of four blocks, its maps averaged down to 4 x 4 positions where they are larger, as in the recorded run; the document's has 2 x 2. The slider
+further down shows the layer as it is, as `layer3`.
 
 :::{admonition} Guess first
 :class: tip
@@ -378,11 +381,12 @@ The document looks only at images that are classified correctly. Among our held-
 
 The most similar image is of the class for {glue:text}`A5-cosine-block3/precision-1:.0%` of the references, of the ten most similar {glue:text}`A5-cosine-block3/precision-10:.0%` are, of the
 hundred most similar {glue:text}`A5-cosine-block3/precision-100:.0%` (recorded {recorded}`A5-cosine-block3/precision-1`, {recorded}`A5-cosine-block3/precision-10` and
-{recorded}`A5-cosine-block3/precision-100`; chance is one in ten here and one in twenty there, and no class has as many as a hundred others).
+{recorded}`A5-cosine-block3/precision-100`; chance is one in ten here and one in twenty there, and no class has as many as a hundred others, so the last number cannot reach one, and in the recorded run not even a half).
 
 ## Layer by layer
 
 "The histograms clearly show the gain of 'classification information' with increasing depth", says the document of the same picture for each layer.
+Ours are the image (`input`), the first convolution (`conv1`), the four blocks (`layer1` to `layer4`), the last ReLU (`relu`), the mean of each map (`flatten`) and the logits (`fc`).
 
 :::{admonition} Guess first
 :class: tip
@@ -473,7 +477,7 @@ report.figure(
     caption="Separation of the classes by the cosine, from the image to the logits. Lines are means over the references, the bands hold eight of ten of them "
     "(held-out and untrained). The dashed line is chance.",
     alt=f"Trained, the AUROC climbs from {float(trained['input'].auroc.mean()):.2f} to {float(trained['fc'].auroc.mean()):.2f} on held-out images and to "
-    f"{float(flattered['fc'].auroc.mean()):.2f} on training images; d' climbs, too. Untrained, both stay flat, the AUROC at most at {max(float(a.auroc.mean()) for a in untrained.values()):.2f}.",
+    f"{float(flattered['fc'].auroc.mean()):.2f} on training images; d' climbs up to the last layers. Untrained, both stay flat, the AUROC at most at {max(float(a.auroc.mean()) for a in untrained.values()):.2f}.",
 )
 
 
@@ -509,9 +513,12 @@ for name in layers:
 # %% [markdown]
 r"""
 **What to notice.** The separation grows with depth: the rank correlation of depth and AUROC is {glue:text}`A7-cosine-all-layers/order:.2f`, and the AUROC gains
-{glue:text}`A7-cosine-all-layers/gain:.2f` from the image to the logits (recorded {recorded}`A7-cosine-all-layers/order` and {recorded}`A7-cosine-all-layers/gain`). The gain of the
-untrained network is {glue:text}`A7-cosine-all-layers/gain-untrained:.3f` (recorded {recorded}`A7-cosine-all-layers/gain-untrained`): it is learned, not a property of depth. On drawn shapes the
-first layers gain nothing, on photographs every block gains something. Both gain most in blocks 3 and 4.
+{glue:text}`A7-cosine-all-layers/gain:.2f` from the image to the logits (recorded {recorded}`A7-cosine-all-layers/order` and {recorded}`A7-cosine-all-layers/gain`). (A rank correlation of one would mean
+that it grows at every step; it asks for the order, not the size. The small ups and downs of the untrained network reach {glue:text}`A7-cosine-all-layers/order-untrained:.2f`, recorded
+{recorded}`A7-cosine-all-layers/order-untrained`, so look at the gain, too.) The untrained network gains {glue:text}`A7-cosine-all-layers/gain-untrained:.1g` (recorded
+{recorded}`A7-cosine-all-layers/gain-untrained`), next to nothing: the separation is learned, not a property of depth. On drawn shapes the
+first layers gain nothing, on photographs every block gains something. Drawn shapes gain most in blocks 3 and 4, photographs in block 4. After `flatten` nothing more is
+gained.
 
 Training images flatter. At the logits they reach {glue:text}`A7-cosine-all-layers/fc-training:.3f` where held-out ones reach {glue:text}`A7-cosine-all-layers/fc:.3f` (recorded
 {recorded}`A7-cosine-all-layers/fc-training` and {recorded}`A7-cosine-all-layers/fc`). In the early layers there is no such difference: what they do serves all images alike.
@@ -524,7 +531,8 @@ may be many small groups that point in different ways. The histograms ask whethe
 ## Is a fifth of the classes a sample?
 
 For "all layers" the document takes {published}`A7-cosine-all-layers/images` training images. The team's code reads the files in order, and the files are sorted by class; if it
-took the first ones, these are forty of the {published}`A5-cosine-block3/classes` classes, all images of each. We do the same: the first {glue:text}`A7-cosine-all-layers/sample-classes` of our
+took the first ones, these are forty of the {published}`A5-cosine-block3/classes` classes, all images of each. We do the same with
+held-out images: the first {glue:text}`A7-cosine-all-layers/sample-classes` of our
 classes (recorded: {recorded}`A7-cosine-all-layers/sample-classes`), and for comparison all fifths, when the classes are
 shuffled and cut into five, and each time a {term}`stratified sample` of all classes, of the same size.
 
@@ -604,9 +612,10 @@ report.number("A7-cosine-all-layers/order-in-order", order(ordered), tol=0.2, la
 
 # %% [markdown]
 r"""
-**What to notice.** All {glue:text}`A5-cosine-block3/held-out:,` images give {glue:text}`A7-cosine-all-layers/block3-every:.2f` in block 3, the first classes
+**What to notice.** All {glue:text}`A5-cosine-block3/held-out:,` images, each a reference once, give {glue:text}`A7-cosine-all-layers/block3-every:.2f` in block 3, the first classes
 {glue:text}`A7-cosine-all-layers/block3-in-order:.2f` (recorded {recorded}`A7-cosine-all-layers/block3-every` and {recorded}`A7-cosine-all-layers/block3-in-order`). That is
-{glue:text}`A7-cosine-all-layers/in-order-off:.0f` standard deviations of stratified samples away (recorded {recorded}`A7-cosine-all-layers/in-order-off`), downward here and upward there. The AUROC against several classes of one size is the mean of those against each of them, so fifths of the classes are right *on average*:
+{glue:text}`A7-cosine-all-layers/in-order-off:.0f` standard deviations of stratified samples away (recorded {recorded}`A7-cosine-all-layers/in-order-off`), downward here and upward
+there; measured by the scatter of the random fifths, the recorded one is nothing unusual. The AUROC against several classes of one size is the mean of those against each of them, so fifths of the classes are right *on average*:
 {glue:text}`A7-cosine-all-layers/block3-classes:.2f` (recorded {recorded}`A7-cosine-all-layers/block3-classes`). But each of them may be far off. Their standard deviation is
 {glue:text}`A7-cosine-all-layers/block3-classes-sd:.3f`, that of stratified samples of the same size {glue:text}`A7-cosine-all-layers/block3-stratified-sd:.3f` (recorded
 {recorded}`A7-cosine-all-layers/block3-classes-sd` and {recorded}`A7-cosine-all-layers/block3-stratified-sd`). What is scarce is classes, not images. And first classes need not be like
@@ -618,13 +627,13 @@ The document's *sentence* survives: in the in-order sample the rank correlation 
 ## How few directions are enough?
 
 The document squeezes block 3, {published}`A8-cosine-compressed/size` values, by PCA into 2048, 1024, and so on down to {published}`A8-cosine-compressed/smallest` directions. It finds the same-class
-similarity down to {published}`A8-cosine-compressed/holds-to`. Its code takes the directions of a centred {term}`PCA` but subtracts nothing. We do that, do it properly both ways, and add two
-controls: *random* directions, and the *last* directions of PCA instead of the first. (Our block 3 has more positions than the document's, so its maps are averaged down to 4 x 4 in this
-chapter wherever we write "block 3".)
+similarity down to {published}`A8-cosine-compressed/holds-to`. Its code takes the directions of a centred {term}`PCA` but subtracts nothing. We do that; we do it consistently,
+once with the mean taken off and once with an uncentred PCA; and add two controls: *random* directions, and the *last* directions of PCA instead of the first.
 
 :::{admonition} Guess first
 :class: tip
-Random directions know nothing of the data. Johnson and Lindenstrauss {cite:p}`johnson-1984` proved that they keep angles all the same. How much of the separation will be left in 32 of them?
+Random directions know nothing of the data. Johnson and Lindenstrauss {cite:p}`johnson-1984` proved that enough of them nearly keep all distances,
+and so the angles. How much of the separation will be left in 32 of them?
 :::
 """
 
@@ -641,12 +650,12 @@ def kept_by(basis, k, mean=0):
     return separation(y, seen.labels, references, k=(1,)).auroc
 
 
-rotation = compress.random_orthonormal(d, d, generator=torch.Generator().manual_seed(seed))
+random = torch.Generator().manual_seed(seed)
 
 
 def random_bases(k, n):
-    """Return up to n bases of k random directions: groups of columns of one random rotation."""
-    return rotation.split(k, dim=1)[: min(n, d // k)]
+    """Return n bases of k random directions, or the one of all directions."""
+    return [compress.random_orthonormal(d, k, generator=random) for _ in range(n if k < d else 1)]
 
 
 ways = {
@@ -757,7 +766,8 @@ taken off, its 32 directions even separate a little better than the whole layer 
 
 ## Neighbours that vote
 
-Three more things are in the team's code and not on the page. The first shows the maps of the first convolution for one image, side by side.
+Three more things are in the team's code and not on the page. The first is meant to show the maps of the first convolution for one image, side by side. (Its script only reshapes the
+array. MATLAB runs down the columns, so each map becomes two narrow columns; we draw what was meant.)
 """
 
 # %% tags=["hide-input"]
@@ -778,7 +788,7 @@ for ax, tile in zip(plots.grid(side, side, figure=area).flat, tiles, strict=Fals
 report.figure(
     fig,
     name="fig-similarity-tiles",
-    caption=f"One image and {side**2} of the {len(tiles)} maps of the first convolution, tiled as in the document's script. Red is positive, blue negative, one scale for all.",
+    caption=f"One image and {side**2} of the {len(tiles)} maps of the first convolution, side by side, as the document's script intends. Red is positive, blue negative, one scale for all.",
     alt=f"An image of the class {seen.classes[seen.labels[0]]}, and {side} by {side} small maps of it in red and blue, {int((tiles[: side**2].mean((1, 2)) > 0).sum())} of "
     f"them more red than blue.",
 )
@@ -790,8 +800,9 @@ other classes are rather evenly distributed."
 
 The third is LESCI, the layer with which the team entered the challenge. It keeps the activations of all training images that are classified correctly, in
 {published}`A9-code-extras/code-size` directions of PCA. A new image's activation is compared with them. If at least a share of {published}`A9-code-extras/threshold` of the
-{published}`A9-code-extras/neighbours` nearest agree on a class, the activation is *projected*: replaced by a stored one of that class. The hope was that this undoes the small
-changes of an attack. We let the stored images vote, for all thresholds, in `flatten`, the last layer before the logits, where the team had it, and in block 3, where it wanted to have it.
+{published}`A9-code-extras/neighbours` nearest agree on a class, the image is *projected*: by the idea, its activation is replaced by a stored one of that class; in the team's networks, the class of the
+vote simply becomes the answer. The hope was that this undoes the small changes of an attack. We let the stored images vote, for all thresholds, in `flatten`, the layer of
+the read-me's search, and in block 3, where a version of the code has it.
 """
 
 # %% tags=["hide-input"]
@@ -855,7 +866,7 @@ report.figure(
     name="fig-similarity-votes",
     caption=f"Left: of which class the 100 most similar training images are, by class of the reference (means over {len(references)} references, block 3). Right: "
     "LESCI's vote for thresholds from a tenth to one, in 64 directions; dashed: the network alone, dotted: chance.",
-    alt=f"Left: a bright diagonal, {float(own.float().mean()):.0f} of 100 on average, and a few lit cells beside it. Right: curves fall as more votes are decided; "
+    alt=f"Left: the diagonal is brighter than the rest, {float(own.float().mean()):.0f} of 100 on average, in some classes very much so. Right: the trained curves fall as more votes are decided; "
     f"with all decided, accuracy {voted['flatten'][0, 1]:.2f} in the last layer, {voted['block 3'][0, 1]:.2f} in block 3, {voted['block 3, untrained'][0, 1]:.2f} untrained.",
 )
 
@@ -891,9 +902,11 @@ r"""
 **What to notice.** {glue:text}`A9-code-extras/own:.0f` of the hundred nearest are of the reference's class in block 3 (recorded {recorded}`A9-code-extras/own`, at random
 {glue:text}`A9-code-extras/own-chance:.0f` and {recorded}`A9-code-extras/own-chance`), and for {glue:text}`A9-code-extras/dominant:.0%` of the references it is the commonest class
 ({recorded}`A9-code-extras/dominant`). The ideal is met more often on drawn shapes than on photographs. The others are *not* evenly distributed: the commonest of the wrong classes has {glue:text}`A9-code-extras/rest-first:.0%` of the wrong neighbours, where even ones would
-have {glue:text}`A9-code-extras/rest-even:.0%` (recorded {recorded}`A9-code-extras/rest-first` and {recorded}`A9-code-extras/rest-even`). Classes have neighbours, too.
+have {glue:text}`A9-code-extras/rest-even:.0%` (recorded {recorded}`A9-code-extras/rest-first` and {recorded}`A9-code-extras/rest-even`). Chance alone makes the commonest share about twice as
+large as an even one, and more where few neighbours are wrong; what we see is more than that. Classes have neighbours, too.
 
-A stricter threshold decides fewer images and errs less. With the team's threshold the vote in `flatten` decides {glue:text}`A9-code-extras/decided-flatten:.0%` of the images and is right for
+In the trained network a stricter threshold decides fewer images and errs less. (Untrained, the strictest thresholds decide next to nothing, and their accuracy is that of a
+few images.) With the team's threshold the vote in `flatten` decides {glue:text}`A9-code-extras/decided-flatten:.0%` of the images and is right for
 {glue:text}`A9-code-extras/right-flatten:.1%` of these (recorded {recorded}`A9-code-extras/decided-flatten` and {recorded}`A9-code-extras/right-flatten`). In block 3 it decides
 {glue:text}`A9-code-extras/decided-block-3:.0%` and is right for {glue:text}`A9-code-extras/right-block-3:.1%` ({recorded}`A9-code-extras/decided-block-3` and
 {recorded}`A9-code-extras/right-block-3`).
@@ -901,8 +914,8 @@ A stricter threshold decides fewer images and errs less. With the team's thresho
 The team's read-me found "no combination of parameters" with an accuracy above {published}`A9-code-extras/accuracy-limit` and a good share of projected images, in a layer of
 {published}`A9-code-extras/layer-size` values and for {published}`A5-cosine-block3/classes` classes. Put these votes in place of the network's answer wherever they are decided: the best accuracy with half of the images or more
 projected is {glue:text}`A9-code-extras/limit:.1%` (recorded {recorded}`A9-code-extras/limit`), where the network alone has {glue:text}`A9-code-extras/alone:.1%`
-({recorded}`A9-code-extras/alone`). So the document's limit is not one of ours, but our networks
-have fewer classes to tell apart, and one lesson holds in both: the best that the vote reaches is the accuracy of the network itself, give or take a point. The stored images know what the network
+({recorded}`A9-code-extras/alone`). So the verdict in words is "differs", but it says little: our networks have fewer
+classes to tell apart, the best threshold is chosen on the same images, and the recorded value is within two standard errors of the limit. And one lesson holds in both: the best that the vote reaches is the accuracy of the network itself, give or take a point. The stored images know what the network
 knows, hardly more. (Whether
 the vote withstands an attack is another question; the read-me says it did not help.)
 
@@ -924,6 +937,8 @@ r"""
 how much it would change with another network. We trained one.
 
 **Few classes.** Ten or twenty classes fit into fewer directions than two hundred. "Down to 8" is not to be carried over.
+
+**Another sample.** The document looks at training images that are classified correctly; ours are held-out ones of all kinds, and our PCA learns from all training images.
 
 **Zeros.** After a ReLU a vector can be zero and has no direction. `similarity` counts such vectors and lets them stand at zero.
 
