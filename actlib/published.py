@@ -126,3 +126,28 @@ def format_entry(entry: Mapping[str, Any] | None) -> str:
     if entry["spread"] is not None:
         text += f" ± {format_value(entry['spread'], entry['unit'])}"
     return text
+
+
+_LEGEND = (
+    "The *real* and *paper* runs are the recorded ones, *stale* if an earlier version of this chapter made them. "
+    "The verdict says whether the largest run that is not stale agrees with the document: *holds* or *differs*, "
+    "*settled* where a formula gives the true value, *on a stand-in* if the data or the network are others."
+)
+
+
+def table(columns: dict[str, list[str | None]], judged: list[bool]) -> str:
+    """Return columns as Markdown: the rows that are judged, how to read them, and the others folded away."""
+    text = f"{_markdown(columns, judged)}\n\n{_LEGEND}"
+    if all(judged):
+        return text
+    rest = [not one for one in judged]
+    summary = f"<summary>Numbers of this chapter that nothing is compared with ({sum(rest)})</summary>"
+    return f"{text}\n\n<details>{summary}\n\n{_markdown(columns, rest)}\n\n</details>"
+
+
+def _markdown(columns: dict[str, list[str | None]], wanted: list[bool]) -> str:
+    """Return the wanted rows as a table, without the columns that are empty in them; None is an empty cell."""
+    kept = {head: [cell for cell, one in zip(cells, wanted, strict=True) if one] for head, cells in columns.items()}
+    kept = {head: cells for head, cells in kept.items() if any(cells)}
+    lines = [kept, ["---"] * len(kept), *zip(*kept.values(), strict=True)]
+    return "\n".join("| " + " | ".join((cell or "").replace("|", "\\|") for cell in line) + " |" for line in lines)

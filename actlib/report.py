@@ -170,7 +170,8 @@ def table(*prefixes: str) -> None:
     Parameters
     ----------
     *prefixes
-        Beginnings of the ids to show; without any, every number that has a label.
+        Beginnings of the ids to show; without any, every number that has a label. Those with neither a published value
+        nor a verdict are folded away below the others.
     """
     require_start()
     rows = [e.payload for e in entries() if e.kind == "number" and e.payload["label"]]
@@ -187,19 +188,14 @@ def table(*prefixes: str) -> None:
     deciding = [next((numbers[row["id"]] for numbers in fresh if row["id"] in numbers), row) for row in rows]
     columns |= {"verdict": [_judged(row) for row in deciding], "why": [row["note"] for row in deciding]}
     columns["data of the verdict"] = [row["data"].partition(";")[0] for row in deciding]
-    text = _markdown({head: cells for head, cells in columns.items() if any(cells)})
+    judged = [bool(row["published"] or decided["verdict"]) for row, decided in zip(rows, deciding, strict=True)]
+    text = published.table(columns, judged if any(judged) else [True] * len(rows))
     show({"text/markdown": text, "text/plain": text}, {})
 
 
 def _judged(row: dict[str, Any]) -> str | None:
     """Return a verdict that does not look like more than it is."""
     return f"{row['verdict']} on a stand-in" if row["verdict"] and row["stand_in"] else row["verdict"]
-
-
-def _markdown(columns: dict[str, list[str | None]]) -> str:
-    """Return columns as a Markdown table; None is an empty cell."""
-    lines = [columns, ["---"] * len(columns), *zip(*columns.values(), strict=True)]
-    return "\n".join("| " + " | ".join((cell or "").replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def check(name: str, passed: Any, hint: str) -> None:

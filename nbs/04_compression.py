@@ -12,7 +12,8 @@ r"""
 # How much of a layer does a network need?
 
 **A few hundredths of its directions, if they are the right ones. The collapse that the document shows looks like what one gets with
-the right directions in a wrong order and without the mean. Random directions do the same.**
+the right directions in a wrong order and without the mean. Random directions, not centred
+either, do the same.**
 
 ```{figure} ../results/real/04_compression/fig-compression-published.webp
 :name: fig-compression-hero
@@ -26,7 +27,7 @@ published. Lines: ours, with the correct directions (top) and with the same dire
 :class: tip
 - Put a compression layer behind any layer of a network, and measure what the network still knows.
 - Say what centring, the order of the values and the training of the network each do to it.
-- Recognise random directions by the energy that they keep.
+- Recognise random directions by how much of the squared length of an activation they keep.
 - Compare two layers at an equal share of the directions, and at an equal share of the variance.
 
 **You need** the idea of {term}`PCA` and some PyTorch. **Time:** 30 minutes to read, one minute to run. **Document:** the first half of
@@ -83,8 +84,8 @@ r"""
 
 In 2018 a team took part in the Adversarial Vision Challenge: images of 64 x 64 pixels, 200 classes, and attackers. They started from two
 networks of others. The *baseline* is a {term}`residual network` of the second kind {cite:p}`he-2016-identity`
-with 18 layers. The *ALP network* has 50, and learned with adversarial logit pairing {cite:p}`kannan-2018` (an image and
-its attacked copy shall get like outputs), which makes it robust. Their wiki page
+with 18 layers. The *ALP network* has 50, and learned with adversarial logit pairing {cite:p}`kannan-2018` (it is trained
+to give an image and its attacked copy similar outputs), which makes it robust. Their wiki page
 lists the sizes of all layers. Its shapes are height, width, channels; PyTorch writes the channels first.
 
 We build both networks, send one empty image through, and note the shapes.
@@ -253,6 +254,7 @@ y = \mu + (x - \mu)\, P P^\top .
 $$
 
 The map has as many values as before, and the network goes on with it as if nothing had happened. But of $n$ directions only $k$ are left.
+Taking $\mu$ off before and adding it afterwards is called *centring*; without it the layer computes $x P P^\top$. (Here $x$ and $\mu$ are rows, so the matrix stands on their right.)
 We call $k / n$ the {term}`kept share`. In code:
 
 ```{literalinclude} ../actlib/compress.py
@@ -399,6 +401,9 @@ for role, layer in (("earlier", earlier), ("later", later)):
 
 # %% [markdown]
 r"""
+*Earlier* and *later* always mean the two layers that stand for the document's: `layer2` and `layer3` on this page, `layer3` and `layer4` in the recorded run. The
+`layer4` of this page is one more example.
+
 **What to notice.** PCA loses little. With one direction in 32, the earlier of the two layers that we shall compare with the document's
 still gives {glue:text}`A3-compression/earlier-pca-last:.1%` (uncut: {glue:text}`A3-compression/baseline:.1%`; recorded {recorded}`A3-compression/earlier-pca-last` and {recorded}`A3-compression/baseline`). These few directions
 hold {glue:text}`A3-compression/earlier-variance-last:.0%` of the variance of the images that PCA saw and {glue:text}`A3-compression/earlier-unseen-last:.0%` of that of held-out ones
@@ -427,8 +432,9 @@ experiments were probably run, three things were wrong in it.
 2. **Untrained weights.** The script that stored the activations did not load the checkpoint. PCA saw a network with random weights.
 3. **No centring.** The layer computed $x P P^\top$. What the mean has outside of the kept directions is lost, for every image.
 
-The page does not say when its rows were measured. That these faults were in them is inferred from the dates of the code: the first probably
-in all rows of whole maps, the second in the PCA rows of `act5_block3` and of the first convolution but not in those of `act4_block2`, the third in all rows. But it can be tested. We make each mistake, alone and together with the others,
+The page does not say when its rows were measured. So we only infer from the dates of the code which rows each fault touched. The first: probably all rows of whole maps. The
+second: the PCA rows of `act5_block3` and of the first convolution, not those of `act4_block2`. The third: all rows. But whether such faults *can* cause the collapse is something that
+we can test. We make each mistake, alone and together with the others,
 and see which makes our network collapse as theirs did.
 
 :::{admonition} Guess first
@@ -546,8 +552,8 @@ about what random directions leave: {glue:text}`A3-compression/earlier-random:.0
 random directions are harmless, so is the scrambling.
 
 Does the mean count once the order is lost? Directions that know nothing of the data keep only a part of it, as the next section shows. In the later layer of the recorded
-run it does: scrambled leaves {recorded}`A3-compression/later-scrambled`, scrambled *and* not centred {recorded}`A3-compression/later-literal`. In this run the step is small, from
-{glue:text}`A3-compression/later-scrambled:.0%` to {glue:text}`A3-compression/later-literal:.0%`. All three together leave {glue:text}`A3-compression/earlier-all-three:.0%` and {glue:text}`A3-compression/later-all-three:.0%` (recorded {recorded}`A3-compression/earlier-all-three` and {recorded}`A3-compression/later-all-three`):
+run it does: scrambled leaves {recorded}`A3-compression/later-scrambled`, scrambled *and* not centred {recorded}`A3-compression/later-literal`. In the later of our two layers the step is small in this run, from
+{glue:text}`A3-compression/later-scrambled:.0%` to {glue:text}`A3-compression/later-literal:.0%`; it is large in `layer4`, the last block of this page. All three together leave {glue:text}`A3-compression/earlier-all-three:.0%` and {glue:text}`A3-compression/later-all-three:.0%` (recorded {recorded}`A3-compression/earlier-all-three` and {recorded}`A3-compression/later-all-three`):
 once the order is lost, it hardly matters whose directions they were.
 
 ## Why scrambled means random
@@ -608,7 +614,8 @@ its line runs slightly above the diagonal. The directions of an untrained networ
 ## The published points
 
 Now the table itself, on top of our curves. Our two layers stand for its `act4_block2` ({published}`A2-table-alp/act4-block2` values) and
-`act5_block3` ({published}`A2-table-alp/act5-block3`); they have {glue:text}`A3-compression/earlier-values:,` and {glue:text}`A3-compression/later-values:,` (recorded
+`act5_block3` ({published}`A2-table-alp/act5-block3`). For `act5_block3` the directions were probably those of an untrained network, too. We leave that out of the picture: once
+the order is lost, it hardly changes the curve (*all three* in {numref}`fig-compression-cases`). Our layers have {glue:text}`A3-compression/earlier-values:,` and {glue:text}`A3-compression/later-values:,` (recorded
 {recorded}`A3-compression/earlier-values` and {recorded}`A3-compression/later-values`).
 """
 
@@ -681,7 +688,8 @@ r"""
 **What to notice.** The published points leave the curves of PCA at once and fall with our scrambled ones. On average they lie
 {glue:text}`A4-plot/distance-literal:.2f` from the scrambled curve without centring, {glue:text}`A4-plot/distance-random:.2f` from random directions, not centred either, and
 {glue:text}`A4-plot/distance-pca:.2f` from correct PCA (recorded {recorded}`A4-plot/distance-literal`, {recorded}`A4-plot/distance-random` and
-{recorded}`A4-plot/distance-pca`). Missing centring alone explains nothing: {glue:text}`A4-plot/distance-uncentred:.2f` (recorded
+{recorded}`A4-plot/distance-pca`). Theirs fall more steeply, most of all at a half of `act4_block2`.
+Missing centring alone explains nothing: {glue:text}`A4-plot/distance-uncentred:.2f` (recorded
 {recorded}`A4-plot/distance-uncentred`). We cannot run their network, so this is no proof. But a PCA that works does not look like that in any layer that we
 tried, and one in the wrong order does.
 
@@ -768,14 +776,14 @@ less it is {glue:text}`A4-plot/earlier-small:.1%` (recorded {recorded}`A4-plot/e
 of the table, and not only because its variance is spread over more directions.
 
 With random directions, at the document's shares, the difference is {glue:text}`A4-plot/earlier-random:.1%` (recorded
-{recorded}`A4-plot/earlier-random`). With the suspected recipe it is to {glue:text}`A4-plot/earlier-literal:.1%` (recorded
-{recorded}`A4-plot/earlier-literal`), which fits the one curve of its points. On our networks, one in each run, the sentence is right, but not
+{recorded}`A4-plot/earlier-random`). With the suspected recipe it is {glue:text}`A4-plot/earlier-literal:.1%` (recorded
+{recorded}`A4-plot/earlier-literal`). So small a difference fits what we saw above: the document's points lie on one curve. On our networks, one in each run, the sentence is right, but not
 for the reason that its plot gives.
 
 ## Channels, and where the mean lives
 
 The document's other axis is the {term}`channel`: each position of the map is one vector with as many entries as there are channels. It cuts
-the first convolution in this way, with a matrix $M$ of uniform random numbers ($y = x M M^+$, where $M^+$ is the pseudo-inverse of $M$), drawn once
+the first convolution in this way, with a matrix $M$ of uniform random numbers ($y = x M M^+$, where $M^+$ is the pseudo-inverse of $M$, so that $M M^+$ projects onto what the columns of $M$ span), drawn once
 for each row, and with PCA. None was centred. Its four random rows read {published}`A3-compression/act2-random-64`, {published}`A3-compression/act2-random-63`, {published}`A3-compression/act2-random-62` and
 {published}`A3-compression/act2-random-61`: a step of eleven points for one channel of 64. We draw several matrices a row.
 """
@@ -809,8 +817,8 @@ But the networks differ in one thing. The first convolution of the ALP network, 
 direction in which the activations hardly vary comes last in PCA, however large its mean is. Drop it without centring, and the mean is
 gone. Our stem has no bias: a direction that hardly answers to any image hardly has a mean either ({glue:text}`A3-compression/mean-last:.2%` of the energy of the mean, recorded
 {recorded}`A3-compression/mean-last`). In the recorded run the reason is even simpler: its {recorded}`A3-compression/channels` channels are computed from 27 numbers, three
-colours of 3 x 3 pixels, so some directions are always empty. We give the stem a bias, along just the last direction, and let the next norm layer subtract it. The function of
-the network stays the same.
+colours of 3 x 3 pixels, so some directions are always empty. We give the stem a bias, along just the last direction. The next norm layer
+subtracts the same amount, so the network computes what it did before; only the compression layer, which stands between the two, sees the bias.
 """
 
 # %%
@@ -1047,7 +1055,8 @@ r"""
 ```{exercise}
 :label: ex-compression-second-moment
 **A layer that needs no mean** (10 minutes). Suppose that the layer cannot centre. Which directions should one give it, so that the biased network
-keeps its mean with one direction less? Look up the arguments of `covariance.pca`.
+keeps its mean with one direction less? Ordinary PCA orders directions by the variance around the mean. If one leaves the mean in, it orders them by their mean
+square, so that a large mean becomes a direction of its own. Look up the arguments of `covariance.pca`. `biased` holds the mean and the covariance of the biased stem.
 ```
 """
 

@@ -167,10 +167,11 @@ $$
 $$
 
 The document takes its {published}`A5-cosine-block3/images` training images that are classified correctly, picks one of them, the *reference*, and draws two histograms of its
-cosine with all of them in block 3: blue for all images, red for those of its class.
+cosine with all of them in block 3: blue for all images, red for those of its
+class. (In our figures the class is orange; the text keeps the document's word *red*.)
 
-"Block 3" in this chapter is the third of four blocks, its maps averaged down to 4 x 4 positions where they are larger, as in the recorded run; the document's has 2 x 2. The slider
-further down shows the layer as it is, as `layer3`.
+In this chapter "block 3" is the third of four blocks. The document's maps have 2 x 2 positions there. Ours are larger in the recorded run, so we average them down to 4 x 4. The slider
+further down shows the same layer without this averaging, under the name `layer3`.
 
 :::{admonition} Guess first
 :class: tip
@@ -513,12 +514,13 @@ for name in layers:
 # %% [markdown]
 r"""
 **What to notice.** The separation grows with depth: the rank correlation of depth and AUROC is {glue:text}`A7-cosine-all-layers/order:.2f`, and the AUROC gains
-{glue:text}`A7-cosine-all-layers/gain:.2f` from the image to the logits (recorded {recorded}`A7-cosine-all-layers/order` and {recorded}`A7-cosine-all-layers/gain`). (A rank correlation of one would mean
-that it grows at every step; it asks for the order, not the size. The small ups and downs of the untrained network reach {glue:text}`A7-cosine-all-layers/order-untrained:.2f`, recorded
-{recorded}`A7-cosine-all-layers/order-untrained`, so look at the gain, too.) The untrained network gains {glue:text}`A7-cosine-all-layers/gain-untrained:.1g` (recorded
-{recorded}`A7-cosine-all-layers/gain-untrained`), next to nothing: the separation is learned, not a property of depth. On drawn shapes the
+{glue:text}`A7-cosine-all-layers/gain:.2f` from the image to the logits (recorded {recorded}`A7-cosine-all-layers/order` and {recorded}`A7-cosine-all-layers/gain`). The rank correlation asks only whether the values come in the right order: one means that the
+AUROC grows at every step, however little. Even the small ups and downs of the untrained network give {glue:text}`A7-cosine-all-layers/order-untrained:.2f` (recorded
+{recorded}`A7-cosine-all-layers/order-untrained`). So look at the gain, too. From the image to the logits the AUROC of the untrained network changes by
+{glue:text}`A7-cosine-all-layers/gain-untrained:.1g` (recorded {recorded}`A7-cosine-all-layers/gain-untrained`). In between, on photographs, it rises a little, to
+{recorded}`A7-cosine-all-layers/layer2-untrained` in `layer2`, and falls back: almost all of the separation is learned, not a property of depth. On drawn shapes the
 first layers gain nothing, on photographs every block gains something. Drawn shapes gain most in blocks 3 and 4, photographs in block 4. After `flatten` nothing more is
-gained.
+gained; on this page d' even falls at the logits.
 
 Training images flatter. At the logits they reach {glue:text}`A7-cosine-all-layers/fc-training:.3f` where held-out ones reach {glue:text}`A7-cosine-all-layers/fc:.3f` (recorded
 {recorded}`A7-cosine-all-layers/fc-training` and {recorded}`A7-cosine-all-layers/fc`). In the early layers there is no such difference: what they do serves all images alike.
@@ -584,7 +586,7 @@ for ax, (name, rows) in zip(axes, by_sample.items(), strict=True):
 report.figure(
     fig,
     name="fig-similarity-sample",
-    caption=f"The AUROC in samples of {len(first)} images: those of the first {few} classes, as the document took its sample; of {few} classes, when all are cut into fifths at random; "
+    caption=f"The AUROC in samples of {len(first)} images: those of the first {few} classes, as the document may have taken its sample; of {few} classes, when all are cut into fifths at random; "
     "of all classes. One dot a sample; dashed: all images.",
     alt=f"In block 3 the first classes stand at {by_sample['block 3']['the first classes'][0]:.2f}; random sets of classes scatter from "
     f"{by_sample['block 3']['random classes'].min():.2f} to {by_sample['block 3']['random classes'].max():.2f}; samples of all classes lie close to the "
@@ -614,9 +616,9 @@ report.number("A7-cosine-all-layers/order-in-order", order(ordered), tol=0.2, la
 r"""
 **What to notice.** All {glue:text}`A5-cosine-block3/held-out:,` images, each a reference once, give {glue:text}`A7-cosine-all-layers/block3-every:.2f` in block 3, the first classes
 {glue:text}`A7-cosine-all-layers/block3-in-order:.2f` (recorded {recorded}`A7-cosine-all-layers/block3-every` and {recorded}`A7-cosine-all-layers/block3-in-order`). That is
-{glue:text}`A7-cosine-all-layers/in-order-off:.0f` standard deviations of stratified samples away (recorded {recorded}`A7-cosine-all-layers/in-order-off`), downward here and upward
-there; measured by the scatter of the random fifths, the recorded one is nothing unusual. The AUROC against several classes of one size is the mean of those against each of them, so fifths of the classes are right *on average*:
-{glue:text}`A7-cosine-all-layers/block3-classes:.2f` (recorded {recorded}`A7-cosine-all-layers/block3-classes`). But each of them may be far off. Their standard deviation is
+{glue:text}`A7-cosine-all-layers/in-order-off:.0f` standard deviations of stratified samples too low on this page, and {recorded}`A7-cosine-all-layers/in-order-off` too high in the recorded
+run. Compared with the scatter of *random fifths*, the recorded value is nothing unusual. The AUROC against several classes of equal size is the mean of the AUROCs against each single one.
+So fifths of the classes are right *on average*: {glue:text}`A7-cosine-all-layers/block3-classes:.2f` (recorded {recorded}`A7-cosine-all-layers/block3-classes`). But each of them may be far off. Their standard deviation is
 {glue:text}`A7-cosine-all-layers/block3-classes-sd:.3f`, that of stratified samples of the same size {glue:text}`A7-cosine-all-layers/block3-stratified-sd:.3f` (recorded
 {recorded}`A7-cosine-all-layers/block3-classes-sd` and {recorded}`A7-cosine-all-layers/block3-stratified-sd`). What is scarce is classes, not images. And first classes need not be like
 the others: those of Tiny ImageNet are sorted by WordNet, so the first forty are animals.
@@ -802,7 +804,7 @@ The third is LESCI, the layer with which the team entered the challenge. It keep
 {published}`A9-code-extras/code-size` directions of PCA. A new image's activation is compared with them. If at least a share of {published}`A9-code-extras/threshold` of the
 {published}`A9-code-extras/neighbours` nearest agree on a class, the image is *projected*: by the idea, its activation is replaced by a stored one of that class; in the team's networks, the class of the
 vote simply becomes the answer. The hope was that this undoes the small changes of an attack. We let the stored images vote, for all thresholds, in `flatten`, the layer of
-the read-me's search, and in block 3, where a version of the code has it.
+the README's search, and in block 3, where a version of the code has it.
 """
 
 # %% tags=["hide-input"]
@@ -856,16 +858,17 @@ axes[0].set(
     xlabel="class of the neighbours", ylabel="class of the reference", xticks=[], yticks=[]
 )
 for marker, (name, values) in zip("osv", voted.items(), strict=True):
-    axes[1].plot(values[:, 0], values[:, 1], marker=marker, ms=4, label=name)
+    (line,) = axes[1].plot(values[:, 0], values[:, 1], marker=marker, ms=4, label=name)
+    axes[1].plot(*values[thresholds.index(0.5), :2], "o", ms=11, mfc="none", mec=line.get_color())
 axes[1].axhline(alone, color="0.5", lw=1, ls="--")
 axes[1].axhline(1 / len(seen.classes), color="0.5", lw=1, ls=":")
-axes[1].set(xlabel="share of votes decided", ylabel="accuracy of these votes", ylim=(0, 1.03))
+axes[1].set(xlabel="share of images decided", ylabel="accuracy of these votes", ylim=(0, 1.03))
 axes[1].legend(fontsize="small")
 report.figure(
     fig,
     name="fig-similarity-votes",
     caption=f"Left: of which class the 100 most similar training images are, by class of the reference (means over {len(references)} references, block 3). Right: "
-    "LESCI's vote for thresholds from a tenth to one, in 64 directions; dashed: the network alone, dotted: chance.",
+    "LESCI's vote for thresholds from one (left end) to a tenth, in 64 directions; rings: one half, the team's; dashed: the network alone, dotted: chance.",
     alt=f"Left: the diagonal is brighter than the rest, {float(own.float().mean()):.0f} of 100 on average, in some classes very much so. Right: the trained curves fall as more votes are decided; "
     f"with all decided, accuracy {voted['flatten'][0, 1]:.2f} in the last layer, {voted['block 3'][0, 1]:.2f} in block 3, {voted['block 3, untrained'][0, 1]:.2f} untrained.",
 )
@@ -911,13 +914,13 @@ few images.) With the team's threshold the vote in `flatten` decides {glue:text}
 {glue:text}`A9-code-extras/decided-block-3:.0%` and is right for {glue:text}`A9-code-extras/right-block-3:.1%` ({recorded}`A9-code-extras/decided-block-3` and
 {recorded}`A9-code-extras/right-block-3`).
 
-The team's read-me found "no combination of parameters" with an accuracy above {published}`A9-code-extras/accuracy-limit` and a good share of projected images, in a layer of
+The team's README found "no combination of parameters" with an accuracy above {published}`A9-code-extras/accuracy-limit` and a good share of projected images, in a layer of
 {published}`A9-code-extras/layer-size` values and for {published}`A5-cosine-block3/classes` classes. Put these votes in place of the network's answer wherever they are decided: the best accuracy with half of the images or more
 projected is {glue:text}`A9-code-extras/limit:.1%` (recorded {recorded}`A9-code-extras/limit`), where the network alone has {glue:text}`A9-code-extras/alone:.1%`
 ({recorded}`A9-code-extras/alone`). So the verdict in words is "differs", but it says little: our networks have fewer
 classes to tell apart, the best threshold is chosen on the same images, and the recorded value is within two standard errors of the limit. And one lesson holds in both: the best that the vote reaches is the accuracy of the network itself, give or take a point. The stored images know what the network
 knows, hardly more. (Whether
-the vote withstands an attack is another question; the read-me says it did not help.)
+the vote withstands an attack is another question; the README says it did not help.)
 
 ## The document's sentences and our numbers
 """
@@ -945,7 +948,7 @@ how much it would change with another network. We trained one.
 :::{admonition} What we learned
 :class: important
 - Densities of both kinds, many references, held-out images, and a number beside it: then the picture can be believed.
-- The separation grows with depth. An untrained network gains nothing.
+- The separation grows with depth. An untrained network ends where it began.
 - Training images flatter, most of all in the last layers.
 - A sample should hold all classes. A fifth of them is right on average, and may be far off each time.
 - A few directions of PCA keep the separation; so do random ones, in part. Only the difference is PCA's.

@@ -195,14 +195,38 @@ def test_the_table_sets_document_records_and_this_run_side_by_side(book, shown):
     report.number("X1-claim/count", 18432, label="largest layer", agree=500, spread=12)
     report.number("X1-claim/hidden", 3)
     report.table()
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in shown[-1][0]["text/markdown"].splitlines()
-    ]
+    rows = cells(shown)
     # no paper run: no column
     assert rows[0] == ["what", "document", "real run", "this run (quick)", "verdict", "why", "data of the verdict"]
     assert rows[2] == ["share of equal answers", "79 %", "0.7", "81.0 %", "differs", "fewer images", "MNIST"]
     assert rows[3] == ["largest layer", "18k", "", "18,432 ± 12", "holds on a stand-in", "", "digits"]
     assert len(rows) == 4
+    assert "<details>" not in shown[-1][0]["text/markdown"]
+
+
+def test_the_table_folds_away_what_nothing_is_compared_with(book, shown):
+    report.number("X1-claim/share", 0.81, label="share of equal answers", unit="share", agree=0.05)
+    report.number("X1-claim/a", 3, label="a | number")
+    report.number("X1-claim/b", 4, label="another")
+    report.table()
+    above, _, folded = shown[-1][0]["text/markdown"].partition("<details>")
+    assert "share of equal answers" in above
+    assert "number" not in above.partition("\n\n")[0]
+    assert folded.count("\n| ") == 4  # head, rule and two rows
+    assert "compared with (2)</summary>\n\n| what" in folded
+    assert "a \\| number" in folded
+
+
+def test_a_table_of_numbers_that_nothing_is_compared_with_is_shown_whole(book, shown):
+    report.number("X1-claim/a", 3, label="a number")
+    report.table()
+    assert len(cells(shown)) == 3
+    assert "<details>" not in shown[-1][0]["text/markdown"]
+
+
+def cells(shown):
+    lines = shown[-1][0]["text/markdown"].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
 
 
 def test_a_stale_record_is_marked_and_does_not_decide(book, shown, monkeypatch):
@@ -210,7 +234,7 @@ def test_a_stale_record_is_marked_and_does_not_decide(book, shown, monkeypatch):
     monkeypatch.setenv("ACTLIB_STALE", "real")
     report.number("X1-claim/share", 0.81, label="share", agree=0.05)
     report.table()
-    text = shown[-1][0]["text/markdown"]
+    text = str(cells(shown))
     assert "real run (stale)" in text
     assert "holds" in text
     assert "differs" not in text
@@ -222,8 +246,8 @@ def test_a_run_of_the_recorded_profile_is_judged_by_itself(book, shown):
     report.source("MNIST")
     report.number("X1-claim/share", 0.79, label="share", agree=0.05)
     report.table()
-    assert "holds" in shown[-1][0]["text/markdown"]
-    assert "differs" not in shown[-1][0]["text/markdown"]
+    assert "holds" in str(cells(shown))
+    assert "differs" not in str(cells(shown))
 
 
 def test_a_check_speaks_to_the_reader_and_is_kept(book, shown):
