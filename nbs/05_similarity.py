@@ -112,8 +112,8 @@ net = result.model
 seen = held_out.sample(min(n_look, len(held_out.labels)), seed)
 known = learn.sample(min(n_look, len(learn.labels)), seed)
 blank = build(torch.Generator().manual_seed(seed)).to(device)
-# an untrained network gets the statistics of its BatchNorms from the images
-update_bn([models.prepare(blank, batch) for batch in known.images.split(500)], blank)
+# an untrained network gets the statistics of its BatchNorms from images of all classes at once
+update_bn([models.prepare(blank, known.images)], blank)
 right = train.predict(net, learn.images).cpu() == learn.labels
 
 
