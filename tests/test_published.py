@@ -19,7 +19,7 @@ sys.path.insert(0, str(BOOK / "_ext"))  # Sphinx's extensions are no part of the
 import published_role  # noqa: E402
 
 PUBLISHED = (BOOK / "published.yml").read_text(encoding="utf-8")
-COUNTS = {"S": 46, "M": 18, "Q": 8, "T": 4, "F": 14, "A": 10}
+COUNTS = {"S": 47, "M": 18, "Q": 8, "T": 4, "F": 14, "A": 10}
 # The book's plan: experiments (the start of their ids) by chapter.
 CHAPTERS = {
     "01_maps": "F1 F2 F3 F4 F10",
@@ -179,10 +179,11 @@ def references() -> dict[str, str]:
     return dict(zip(pieces[1::2], pieces[2::2], strict=True))
 
 
-def test_a_hundred_experiments_are_listed_document_after_document(entries):
+def test_a_hundred_experiments_and_a_control_are_listed_document_after_document(entries):
     documents = [entry["document"] for entry in entries.values()]
     assert documents == [document for document, count in COUNTS.items() for _ in range(count)]
-    assert len(entries) == 100
+    assert len(entries) == 101
+    assert entries["S3-he"]["source"] == "own"
     assert {entry["chapter"] for entry in entries.values()} == set(CHAPTERS)
 
 

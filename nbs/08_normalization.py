@@ -16,7 +16,7 @@ normalisation does the same and more. Units that are always or never active are 
 
 ```{figure} ../results/real/08_normalization/fig-normalization-activity.webp
 :name: fig-normalization-hero
-:alt: Two rows of six small maps of units by layer and activation probability. Above, before training, they differ; below, all but two are wide bands.
+:alt: Two rows of six small maps, layers from above. Before training default, He and LayerNorm open towards both ends, BatchNorm is a thin line; after it default stays, He, WeightNorm and LayerNorm are wide bands.
 
 What you will be able to draw and to predict: how often the units of each layer are active, before training (above, with the deciles that theory predicts) and after
 it (below), for six ways to start and to normalise. (Recorded run.)
@@ -40,10 +40,12 @@ seed = 0
 device = "cpu"
 pictures, n_learn, n_held_out, n_look = "digits", None, None, None
 width, depth, batch_size = 128, 10, 64
-epochs, rate_epochs, n_seeds = 10, 2, 3
+epochs, rate_epochs, n_seeds = 10, 3, 3
 rates = [0.1, 0.01, 0.001]
-# epochs after which the activity of the units is measured
-looks = [0, 1, 2, 4, 7, 10]
+# epochs after which the activity of the units is measured; none before the rate is chosen
+looks = [0, 3, 6, 10]
+# untrained networks of each kind; the first n_seeds of them are trained
+n_fresh = 6
 
 # %% tags=["hide-input"]
 import copy
@@ -163,10 +165,10 @@ $U(-1/\sqrt n, 1/\sqrt n)$, whose variance is a third of $1/n$.
 |---|---|---|---|---|
 | PyTorch's default | $1 / 3 n_{in}$ | $1 / 3 n_{in}$ | $1/6$ | {glue:text}`S3-xavier/passed-default:.3f` |
 | Glorot ("Xavier") | $2 / (n_{in} + n_{out})$ | $0$ | $1/2$ | {glue:text}`S3-xavier/passed-glorot:.3f` |
-| He | $2 / n_{in}$ | $0$ | $1$ | {glue:text}`S3-xavier/passed-he:.3f` |
+| He | $2 / n_{in}$ | $0$ | $1$ | {glue:text}`S3-he/passed:.3f` |
 
-(Recorded: {recorded}`S3-xavier/passed-default`, {recorded}`S3-xavier/passed-glorot` and {recorded}`S3-xavier/passed-he`.) So "PyTorch initialize Linear layers like this" is wrong: a factor three
-is lost on top of the two of the ReLU.
+(Recorded: {recorded}`S3-xavier/passed-default`, {recorded}`S3-xavier/passed-glorot` and {recorded}`S3-he/passed`.) So "PyTorch initialize Linear layers like this" is wrong: a factor three
+is lost on top of the two of the ReLU. The variance of the weights of a square layer is {glue:text}`S3-xavier/like-pytorch:.2f` times that of Xavier's law.
 
 :::{admonition} Guess first
 :class: tip
@@ -178,7 +180,8 @@ Two numbers follow a signal through the layers: the mean square $q$ of the pre-a
 part that differs between images is $q(1 - c)$. In wide layers both have a recursion {cite:p}`cho-2009`:
 
 $$
-q' = \frac{g\,q}{2} + s, \qquad c' = \frac{1}{q'}\left(\frac{g\,q}{2}\,k(c) + s\right), \qquad k(c) = \frac{\sqrt{1 - c^2} + c\,(\pi - \arccos c)}{\pi},
+q' &= \frac{g\,q}{2} + s, \qquad c' = \frac{1}{q'}\left(\frac{g\,q}{2}\,k(c) + s\right), \\
+k(c) &= \frac{1}{\pi}\left(\sqrt{1 - c^2} + c\,(\pi - \arccos c)\right),
 $$
 
 with $g = n\,\mathrm{Var}(w)$ and the variance $s$ of the bias. `theory.depth_recursion` runs it. It needs $q$ and $c$ of the images themselves.
@@ -214,7 +217,7 @@ laws = {"default": law_of(0 * n_ins + 1 / 3, 1 / (3 * n_ins))}
 laws |= {
     kind: law_of([GAINS[kind](n, width) for n in n_ins], 0 * n_ins) for kind in ("Glorot", "He")
 }
-starts = range(seed, seed + n_seeds)
+starts = range(seed, seed + n_fresh)
 
 
 # %% tags=["hide-input"]
@@ -241,7 +244,6 @@ fewer = strange or (None if n_learn is None else "all 50,000 training images")
 report.source(f"{LOOKED}; untrained", stand_in=strange)
 signals = {kind: np.stack([signal(fresh(kind, s)) for s in starts]) for kind in laws}
 factors = {kind: np.stack([passed(fresh(kind, s)) for s in starts]) for kind in laws}
-factor = {kind: float(np.exp(np.log(rows).mean())) for kind, rows in factors.items()}
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.1), layout="constrained", sharex=True)
@@ -264,7 +266,7 @@ end = {kind: np.exp(np.log(rows[:, :, -1]).mean(0)) for kind, rows in signals.it
 report.figure(
     fig,
     name="fig-normalization-signal",
-    caption=f"Pre-activations of untrained networks, layer by layer: circles are measured ({n_seeds} seeds), lines are the recursion. Left: their mean square. "
+    caption=f"Pre-activations of untrained networks, layer by layer: circles are measured ({n_fresh} seeds), lines are the recursion. Left: their mean square. "
     "Right: what of it differs between images.",
     alt=f"Circles on lines. Left, He stays level, Glorot falls evenly, default falls and stops at {end['default'][0]:.1e}. Right, default never stops: "
     f"{end['default'][1]:.0e} in layer {depth}, Glorot {end['Glorot'][1]:.0e}, He {end['He'][1]:.2f}.",
@@ -274,12 +276,15 @@ report.figure(
 # fmt: off
 report.number("S3-xavier/units", width, tol=0)
 report.number("S3-xavier/images", len(images), tol=0)
-tolerances = {"default": 0.03, "Glorot": 0.08, "He": 0.16}
-for kind, share in {"default": 1 / 6, "Glorot": 1 / 2, "He": 1}.items():
-    report.number(f"S3-xavier/passed-{kind.lower()}", factor[kind], spread=float(np.exp(np.log(factors[kind]).mean(1)).std(ddof=1)), n=n_seeds,
-                  tol=tolerances[kind], agree=0.15 * share, theory=share, label=f"factor of the mean square in a layer: {kind}",
-                  note=f"theory: {share:.3f}")
-    report.number(f"S3-xavier/left-{kind.lower()}", end[kind][1], tol=end[kind][1])
+factor = {kind: np.exp(np.log(rows).mean(1)) for kind, rows in factors.items()}
+told = {kind: {"value": factor[kind].mean(), "spread": factor[kind].std(ddof=1), "n": n_fresh, "tol": 0.1 * share, "theory": share, "note": f"theory: {share:.3f}",
+               "label": f"factor of the mean square in a layer: {kind}"} for kind, share in {"default": 1 / 6, "Glorot": 1 / 2, "He": 1}.items()}
+report.number("S3-xavier/passed-default", **told["default"], agree=0.02)
+report.number("S3-xavier/passed-glorot", **told["Glorot"], agree=0.06)
+report.number("S3-he/passed", **told["He"])
+report.number("S3-xavier/left-default", end["default"][1], tol=end["default"][1])
+report.number("S3-xavier/left-glorot", end["Glorot"][1], tol=end["Glorot"][1])
+report.number("S3-he/left", end["He"][1], tol=end["He"][1] / 2)
 report.number("S3-xavier/square-default", end["default"][0], tol=0.5 * end["default"][0])
 report.number("S3-xavier/floor", laws["default"].mean_square[-1], tol=1e-4)
 linear = fresh("default", seed).get_submodule(f"fc{depth}").weight.detach()
@@ -291,7 +296,7 @@ report.number("S3-xavier/like-pytorch", float(linear.var() * width), tol=0.02, a
 r"""
 **What to notice.** Left: with the default the mean square stops at {glue:text}`S3-xavier/square-default:.1e` (theory {glue:text}`S3-xavier/floor:.1e`). What stops it are the biases, which each layer
 adds anew. But a bias is the same for all images. Right, the part that tells one image from another: it never stops falling, and in layer ten {glue:text}`S3-xavier/left-default:.0e` is left of it (recorded
-{recorded}`S3-xavier/left-default`), where He keeps {glue:text}`S3-xavier/left-he:.2f` ({recorded}`S3-xavier/left-he`). The answer of the untrained network hardly depends on the image. Theory and
+{recorded}`S3-xavier/left-default`), where He keeps {glue:text}`S3-he/left:.2f` ({recorded}`S3-he/left`). The answer of the untrained network hardly depends on the image. Theory and
 measurement agree over many orders of magnitude.
 
 ## Who is active at the start?
@@ -302,11 +307,11 @@ deep layers, and the study suspects that such {term}`saturation` makes the netwo
 :::{prf:theorem} The spread of the histogram
 :label: thm-normalization-spread
 Let the pre-activations of a random unit for any two images be jointly Gaussian, with mean zero, and let $c$ be their correlation over the draw of the unit's weights. Then $P_A$ has the mean $1/2$ over units, and
-its variance is the mean of $\arcsin(c) / 2\pi$ over pairs of images.
+its variance is the mean of $\arcsin(c) / 2\pi$ over all pairs of images, an image with itself included.
 :::
 
 :::{prf:proof}
-Draw two images. For a given unit both activate it with probability $P_A^2$. Over the draw of the unit, both activate it with probability $1/4 + \arcsin(c) / 2\pi$ (Sheppard's formula). So
+Draw two images, with replacement. For a given unit both activate it with probability $P_A^2$. Over the draw of the unit, both activate it with probability $1/4 + \arcsin(c) / 2\pi$ (Sheppard's formula). So
 $E[P_A^2]$ is the mean of the latter over pairs. With one image, $E[P_A] = 1/2$. Subtract the square of the mean.
 :::
 
@@ -347,7 +352,7 @@ for kind in ("He", "default"):
     louder = copy.deepcopy(net)
     with torch.no_grad():
         for k in range(1, depth + 1):  # powers of two: without rounding
-            louder.get_submodule(f"fc{k}").weight *= 2.0 ** rng.choice([-2, -1, 1, 2, 3])
+            louder.get_submodule(f"fc{k}").weight *= (0.5, 4, 8)[k % 3]
     changed[kind] = differing_bits(net, louder)
 assert changed["He"] == 0
 assert changed["default"] > 0.01
@@ -411,7 +416,7 @@ for k in range(depth):
 report.frames(
     frames,
     name="fig-normalization-start",
-    caption=f"How often units are active before training: share of the units of a layer in each of 21 bins, {n_seeds} seeds together, with the law that theory predicts from the images "
+    caption=f"How often units are active before training: share of the units of a layer in each of 21 bins, {n_fresh} seeds together, with the law that theory predicts from the images "
     "alone. Click on a name to see its curve alone.",
     start=2,
     xlabel="activation probability",
@@ -422,39 +427,40 @@ report.frames(
 # fmt: off
 KEYS = {kind: kind.lower() for kind in COLOUR}
 last = {kind: spread(active)[:, -1] for kind, active in at_start.items()}
-for kind, key in KEYS.items():
-    report.number(f"S3-xavier/saturated-{key}", np.mean([saturated(a) for a in at_start[kind][:, -1]]), unit="share", tol=0.3, n=n_seeds)
+told = {kind: {"value": np.mean([saturated(a) for a in rows[:, -1]]), "unit": "share", "tol": 0.15, "n": n_fresh} for kind, rows in at_start.items()}
+report.number("S3-xavier/saturated-default", **told["default"])
+report.number("S3-he/saturated", **told["He"], label=f"saturated units of layer {depth}, untrained: He")
 by_batch = math.sqrt(theory.arc_cosine(1 / batch_size, 0) / 2 - 1 / 4)
 closed = {"default": expected["default"][-1], "He": expected["He"][-1], "LayerNorm": expected["He"][-1], "WeightNorm": by_batch, "BatchNorm": 0.0}
-told = {kind: {"value": last[kind].mean(), "spread": last[kind].std(ddof=1), "n": n_seeds, "tol": 0.05, "agree": 0.03 if value else 0.05, "theory": value, "note": f"theory: {value:.3f}",
+told = {kind: {"value": last[kind].mean(), "spread": last[kind].std(ddof=1), "n": n_fresh, "tol": 0.03, "theory": value, "note": f"theory: {value:.3f}",
                "label": f"spread of P_A in layer {depth}, untrained: {kind}"} for kind, value in closed.items()}
-report.number("S3-xavier/spread-default", **told["default"])
-report.number("S3-xavier/spread-he", **told["He"])
-report.number("S3-bn/spread", **told["BatchNorm"])
-report.number("S3-wn/spread", **told["WeightNorm"])
-report.number("S3-ln/spread", **told["LayerNorm"])
-report.number("S3-xavier/bits-default", changed["default"], unit="share", tol=0.3)
-report.number("S3-xavier/bits-he", changed["He"], unit="share", tol=0)
+report.number("S3-xavier/spread-default", **told["default"], agree=0.02)
+report.number("S3-he/spread", **told["He"])
+report.number("S3-bn/spread", **told["BatchNorm"], agree=0.05)
+report.number("S3-wn/spread", **told["WeightNorm"], agree=0.03)
+report.number("S3-ln/spread", **told["LayerNorm"], agree=0.03)
+report.number("S3-xavier/bits-default", changed["default"], unit="share", tol=0.1)
+report.number("S3-he/bits", changed["He"], unit="share", tol=0)
 # fmt: on
 
 # %% [markdown]
 r"""
 **What to notice.** Move the slider. With the default the units of layer ten are all-or-nothing: {glue:text}`S3-xavier/saturated-default:.0%` of them are saturated, that is, active for less than one
-image in a hundred or for all but one (recorded {recorded}`S3-xavier/saturated-default`). He's law, with the same depth and no biases, has {glue:text}`S3-xavier/saturated-he:.0%` (recorded
-{recorded}`S3-xavier/saturated-he`). The curves of theory use nothing but two numbers of the images. The spread in layer ten is {glue:text}`S3-xavier/spread-default:.2f` and
-{glue:text}`S3-xavier/spread-he:.2f` (recorded {recorded}`S3-xavier/spread-default` and {recorded}`S3-xavier/spread-he`).
+image in a hundred or for all but one (recorded {recorded}`S3-xavier/saturated-default`). He's law, with the same depth and no biases, has {glue:text}`S3-he/saturated:.0%` (recorded
+{recorded}`S3-he/saturated`). So depth alone does not make them so; the biases do, beside a signal that vanishes. The curves of theory use nothing but two numbers of the images. The spread in layer ten is {glue:text}`S3-xavier/spread-default:.2f` and
+{glue:text}`S3-he/spread:.2f` (recorded {recorded}`S3-xavier/spread-default` and {recorded}`S3-he/spread`).
 
 Layer normalisation follows He, as the theorem says: {glue:text}`S3-ln/spread:.2f` (recorded {recorded}`S3-ln/spread`). It makes the units of one image comparable, not the images of one unit, and
 pulls no $P_A$ to one half. Batch normalisation does, by construction: {glue:text}`S3-bn/spread:.2f` (recorded {recorded}`S3-bn/spread`). Weight normalisation does it once, with one batch, whose mean is uncertain by one over the root of its
 size: {glue:text}`S3-wn/spread:.3f` ({recorded}`S3-wn/spread`).
 
-Scaling the weights changed {glue:text}`S3-xavier/bits-he:.0%` of the bits without biases, and {glue:text}`S3-xavier/bits-default:.0%` with them.
+Scaling the weights changed {glue:text}`S3-he/bits:.0%` of the bits without biases, and {glue:text}`S3-xavier/bits-default:.0%` with them.
 
 ## Which of them learn?
 
-All train in the same way: stochastic gradient descent with momentum, which starts anew in each epoch, and batches of {glue:text}`S3-bn/batch` (recorded {recorded}`S3-bn/batch`). Each kind gets the learning rate of three with
-the lowest training loss after two epochs, with one seed; then it trains from {glue:text}`S3-bn/seeds` seeds for {glue:text}`S3-bn/epochs` epochs (recorded {recorded}`S3-bn/epochs`). And a second control: PyTorch's variances,
-but no biases. At the start it has the patterns of He's law.
+All train in the same way: stochastic gradient descent with momentum, which starts anew in each epoch, and batches of {glue:text}`S3-bn/batch` (recorded {recorded}`S3-bn/batch`). Each kind starts with three learning rates
+from {glue:text}`S3-bn/seeds` seeds. The rate with the lowest mean training loss after {glue:text}`S3-bn/rate-epochs` epochs (recorded {recorded}`S3-bn/rate-epochs`) goes on to {glue:text}`S3-bn/epochs` epochs (recorded
+{recorded}`S3-bn/epochs`). A second control joins: PyTorch's variances without biases. By the theorem it has the patterns of He's law at the start, and the cell checks it.
 
 :::{admonition} Guess first
 :class: tip
@@ -465,6 +471,8 @@ Is it saturation that keeps a network from learning, or the lost signal? What do
 # %%
 OPTIONS["default, no bias"] = {}
 GAINS["default, no bias"] = lambda n_in, n_out: 1 / 3
+# The same patterns as He's, up to pre-activations that rounding carries over zero.
+assert differing_bits(fresh("default, no bias", seed), fresh("He", seed)) < 1e-4
 
 
 # %% tags=["hide-input"]
@@ -475,37 +483,49 @@ def judge(net):
     return cross_entropy(scores, held_out.labels).item(), right.float().mean().item()
 
 
-# %%
-def run(kind, rate, start, epochs, looks=()):
-    """Return a trained network, its losses and accuracies by epoch, and its activity at some."""
+# %% tags=["hide-input"]
+def begin(kind, rate, start):
+    """Return a run before its training: network, rate, source of the order, and what will be measured."""
     generator = torch.Generator().manual_seed(start)
     net = build(kind, generator)
-    options = {"learning_rate": rate, "batch_size": batch_size, "generator": generator}
-    rows, active = [], {0: probabilities(net)} if looks else {}
-    lost = [np.inf, 1 / len(learn.classes)] * 2
-    for epoch in range(1, epochs + 1):
+    return {"net": net, "rate": rate, "generator": generator, "rows": [], "active": {}}
+
+
+def go_on(run, epoch):
+    """Train a run up to an epoch and return it. A row holds an epoch's losses and accuracies."""
+    options = {"learning_rate": run["rate"], "generator": run["generator"]}
+    options |= {"epochs": 1, "batch_size": batch_size, "progress": False}
+    while len(run["rows"]) < epoch:
         try:
-            told = train.fit(net, images, labels, epochs=1, progress=False, **options)
+            told = train.fit(run["net"], images, labels, **options)
+            run["rows"].append([told.loss[0], told.accuracy[0], *judge(run["net"])])
         except FloatingPointError:  # the loss is no longer finite
-            return net, np.array([*rows, lost]), active
-        rows.append([told.loss[0], told.accuracy[0], *judge(net)])
-        if epoch in looks:
-            active[epoch] = probabilities(net)
-    return net, np.array(rows), active
+            run["rows"].append([np.inf, 1 / len(learn.classes)] * 2)
+    return run
 
 
-def search(kind):
-    """Return the training loss after a few epochs for each rate."""
-    return np.array([run(kind, rate, seed, rate_epochs)[1][-1, 0] for rate in rates])
+# %%
+def search(kind, starts):
+    """Return runs of a few epochs (rates, starts) and the mean training loss of each rate."""
+    begun = [[go_on(begin(kind, rate, s), rate_epochs) for s in starts] for rate in rates]
+    return begun, np.array([np.mean([run["rows"][-1][0] for run in row]) for row in begun])
 
 
-tried = {kind: search(kind) for kind in OPTIONS}
-best = {kind: rates[losses.argmin()] for kind, losses in tried.items()}
-runs = {kind: [run(kind, best[kind], s, epochs, looks) for s in starts] for kind in KEYS}
-silent = run("default, no bias", best["default, no bias"], seed, epochs)
+def train_all(kind, starts):
+    """Choose the rate of a kind and train with it to the end, looking at the units now and then."""
+    begun, losses = search(kind, starts)
+    for run in begun[losses.argmin()]:
+        for k in looks[1:]:
+            run["active"][k] = probabilities(go_on(run, k)["net"])
+    return begun[losses.argmin()], losses
+
+
+tried, runs = {}, {}
+for kind in OPTIONS:
+    runs[kind], tried[kind] = train_all(kind, starts[:n_seeds])
 
 # %% tags=["hide-input"]
-report.source(f"{TRAINED}; {rate_epochs} epochs", stand_in=fewer)
+report.source(f"{TRAINED}; {rate_epochs} epochs, {n_seeds} seeds", stand_in=fewer)
 table = np.array(list(tried.values()))
 fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 chance = math.log(len(learn.classes))
@@ -518,20 +538,20 @@ for (row, column), loss in np.ndenumerate(table):
 ax.set(xticks=range(len(rates)), xticklabels=rates, xlabel="learning rate")
 ax.set_yticks(range(len(tried)), list(tried))
 flat = table[[0, -1]][np.isfinite(table[[0, -1]])]
-n_lost = int((~np.isfinite(table)).sum())
+n_lost = int((table >= 100).sum())
 fastest = min(tried, key=lambda kind: tried[kind].min())
 report.figure(
     fig,
     name="fig-normalization-rates",
-    caption=f"Training loss after {rate_epochs} epochs, one seed; the chosen rates in bold. Guessing has {chance:.3f}.",
-    alt=f"A table of {len(tried)} kinds and {len(rates)} rates; {n_lost} runs diverge. The first and last row, default with and without biases, stay within "
+    caption=f"Training loss after {rate_epochs} epochs, mean over {n_seeds} seeds; the chosen rates in bold. Guessing has {chance:.3f}.",
+    alt=f"A table of {len(tried)} kinds and {len(rates)} rates; {n_lost} of its cells diverge. The first and last row, default with and without biases, stay within "
     f"{max(abs(flat - chance)):.3f} of guessing; {fastest} falls furthest, to {tried[fastest].min():.2f}.",
 )
 
 
 # %% tags=["hide-input"]
 curves = {
-    kind: np.stack([rows for _, rows, _ in found]) for kind, found in runs.items()
+    kind: np.array([run["rows"] for run in found]) for kind, found in runs.items()
 }  # (seeds, epochs, 4)
 
 
@@ -550,7 +570,7 @@ report.source(f"{TRAINED}; {n_seeds} seeds", stand_in=fewer)
 fig, axes = plt.subplots(2, 2, figsize=(7, 5.4), sharex=True)
 titles = "training loss", "training accuracy", "held-out loss", "held-out accuracy"
 for ax, column, title in zip(axes.flat, (0, 1, 2, 3), titles, strict=True):
-    draw(ax, curves, column, ylim=(0, 3.2) if column % 2 == 0 else (0, 1))
+    draw(ax, COLOUR, column, ylim=(0, 3.2) if column % 2 == 0 else (0, 1))
     ax.set_title(title, fontsize="small")
 for ax in axes[1]:
     ax.set_xlabel("epoch")
@@ -558,7 +578,7 @@ for ax in axes[1]:
 fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="lower center", ncols=4, fontsize="small")
 fig.tight_layout(rect=(0, 0.09, 1, 1))
 final = {kind: values[:, -1].mean(0) for kind, values in curves.items()}
-others = [kind for kind in curves if kind != "default"]
+others = [kind for kind in COLOUR if kind != "default"]
 report.figure(
     fig,
     name="fig-normalization-curves",
@@ -583,13 +603,14 @@ def after(kind, n_epochs, column=3):
 report.number("S3-bn/batch", batch_size, tol=0)
 report.number("S3-bn/seeds", n_seeds, tol=0)
 report.number("S3-bn/epochs", epochs, tol=0)
+report.number("S3-bn/rate-epochs", rate_epochs, tol=0)
 
 
 def accuracy_after(kind, n):
     """Return the held-out accuracy of a kind after n epochs as a number that is compared with the study's."""
     label = f"held-out accuracy of {kind}" + f" after {n} epochs" * (n <= epochs)
     note = "fewer images than the study's" if fewer and kind != "default" else None
-    return {**over_seeds(after(kind, n)), "unit": "share", "tol": 0.06 if kind != "LayerNorm" else 0.35, "agree": 0.03, "label": label, "note": note}
+    return {**over_seeds(after(kind, n)), "unit": "share", "tol": 0.06, "agree": 0.03, "label": label, "note": note}
 
 
 report.number("S3-xavier/epoch-5-accuracy", **accuracy_after("default", 5))
@@ -597,53 +618,62 @@ report.number("S3-bn/epoch-13-accuracy", **accuracy_after("BatchNorm", 13))
 report.number("S3-wn/epoch-20-accuracy", **accuracy_after("WeightNorm", 20))
 report.number("S3-ln/epoch-20-accuracy", **accuracy_after("LayerNorm", 20))
 report.number("S3-selu/epoch-20-accuracy", **accuracy_after("SELU", 20))
-for kind in ("Glorot", "He"):
-    report.number(f"S3-xavier/{kind.lower()}-epoch-5", **over_seeds(after(kind, 5)), unit="share", tol=0.25, label=f"the same of {kind}'s law after 5 epochs")
+report.number("S3-he/epoch-5", **over_seeds(after("He", 5)), unit="share", tol=0.25, label="held-out accuracy of He's law after 5 epochs")
+report.number("S3-xavier/glorot-epoch-5", **over_seeds(after("Glorot", 5)), unit="share", tol=0.25, label="the same of Glorot's law")
+rises = {kind: values[:, -1, 2] - values[:, :, 2].min(1) for kind, values in curves.items()}
 for kind, key in KEYS.items():
-    report.number(f"S3-xavier/loss-{key}", **over_seeds(after(kind, epochs, 0)), tol=0.7)
-    report.number(f"S3-xavier/rate-{key}", best[kind], tol=0.1)
-    report.number(f"S3-xavier/accuracy-{key}", **over_seeds(after(kind, epochs)), unit="share", tol=0.35)
-    report.number(f"S3-xavier/rise-{key}", **over_seeds(curves[kind][:, -1, 2] - curves[kind][:, :, 2].min(1)), tol=0.5)
+    report.number(f"S3-xavier/loss-{key}", **over_seeds(after(kind, epochs, 0)), tol=0.2)
+    report.number(f"S3-xavier/rate-{key}", rates[tried[kind].argmin()], tol=0.1)
+    report.number(f"S3-xavier/accuracy-{key}", **over_seeds(after(kind, epochs)), unit="share", tol=0.2)
+    report.number(f"S3-xavier/rise-{key}", **over_seeds(rises[kind]), tol=0.25)
 # fmt: on
 
 # %% tags=["remove-cell"]
 # fmt: off
 report.number("S3-xavier/untrainable", **over_seeds(after("default", epochs, 0)), tol=0.02, agree=(chance - 0.05, chance + 0.05),
               label="training loss of the default at the end", note="that of guessing")
-report.number("S3-xavier/untrainable-he", **over_seeds(after("He", epochs, 0)), tol=0.35, label="the same of He's law")
-report.number("S3-xavier/silent", silent[1][-1, 0], tol=0.02, label="the same of the default without biases", n=1)
-report.number("S3-xavier/silent-accuracy", silent[1][-1, 3], unit="share", tol=0.03)
+report.number("S3-he/loss", **over_seeds(after("He", epochs, 0)), tol=0.2, agree=(0, chance - 0.3), label="training loss of He's law at the end",
+              note="it learns, without a norm")
+report.number("S3-xavier/silent", **over_seeds(after("default, no bias", epochs, 0)), tol=0.02, label="the same of the default without biases")
+report.number("S3-xavier/silent-accuracy", **over_seeds(after("default, no bias", epochs)), unit="share", tol=0.03)
 report.number("S3-xavier/stuck-loss", **over_seeds(after("Glorot", epochs, 0)), tol=0.4, agree=0.2, label="training loss of Glorot's law at the end",
               note="with the true Xavier it is not stuck")
 report.number("S3-bn/usual-training-loss", **over_seeds(after("BatchNorm", epochs, 0)), tol=0.2, agree=0.3,
-              label="training loss of BatchNorm at the end", note="the study stopped it earlier")
-rises = {kind: values[:, -1, 2] - values[:, :, 2].min(1) for kind, values in curves.items()}
-more = {"tol": 0.5, "agree": (0.1, 10), "note": "above zero if it overfits more than others"}
-ends = {"tol": 0.7, "agree": 0.15}
+              label="training loss of BatchNorm at the end", note="the study stopped earlier, and had more images" if fewer else "the study stopped earlier")
+ends = {"tol": 0.25, "agree": 0.15, "note": "fewer images than the study's" if fewer else None}
 report.number("S3-wn/training-loss", **over_seeds(after("WeightNorm", epochs, 0)), **ends, label="training loss of WeightNorm at the end")
 report.number("S3-ln/training-loss", **over_seeds(after("LayerNorm", epochs, 0)), **ends, label="training loss of LayerNorm at the end")
-report.number("S3-wn/overfitting", **over_seeds(rises["WeightNorm"] - rises["BatchNorm"]), **more, label="rise of the held-out loss: WeightNorm less BatchNorm")
-report.number("S3-ln/overfitting", **over_seeds(rises["LayerNorm"] - rises["BatchNorm"]), **more, label="rise of the held-out loss: LayerNorm less BatchNorm")
-ahead = max(after(kind, epochs).mean() for kind in ("BatchNorm", "WeightNorm", "SELU"))
-report.number("S3-ln/poorer", float(after("LayerNorm", epochs).mean() - ahead), tol=0.35, agree=(-1, 0.01), label="accuracy of LayerNorm less that of the best other")
+report.number("S3-wn/overfitting", **over_seeds(rises["WeightNorm"]), tol=0.3, agree=(0.1, 10), label="rise of WeightNorm's held-out loss from its minimum to the end",
+              note="digits leave little to overfit" if strange else "so do all that learn")
+more = {"tol": 0.3, "note": "above zero if it overfits more than BatchNorm"}
+report.number("S3-wn/beyond", **over_seeds(rises["WeightNorm"] - rises["BatchNorm"]), **more, label="that rise: WeightNorm less BatchNorm")
+report.number("S3-ln/beyond", **over_seeds(rises["LayerNorm"] - rises["BatchNorm"]), **more, label="that rise: LayerNorm less BatchNorm")
+rivals = np.mean([after(kind, epochs) for kind in ("BatchNorm", "WeightNorm", "SELU")], 0)
+report.number("S3-ln/poorer", **over_seeds(after("LayerNorm", epochs) - rivals), unit="share", tol=0.1, label="accuracy of LayerNorm less the mean of BatchNorm, WeightNorm and SELU",
+              note="a few points; not enough for a verdict from three seeds")
+report.number("S3-bn/epoch-13-loss", **over_seeds(after("BatchNorm", 13, 0)), tol=0.1)
 report.number("S3-xavier/guessing", chance, tol=0)
 # fmt: on
 
 # %% [markdown]
 r"""
-**What to notice.** The default does not learn. None of the three rates moves it in two epochs; with the best it has {glue:text}`S3-xavier/epoch-5-accuracy:.1%` after five epochs (recorded {recorded}`S3-xavier/epoch-5-accuracy`, the study
+**What to notice.** The default does not learn. None of the three rates moves it; with the best it has {glue:text}`S3-xavier/epoch-5-accuracy:.1%` after five epochs (recorded {recorded}`S3-xavier/epoch-5-accuracy`, the study
 {published}`S3-xavier/epoch-5-accuracy`), and at the end its training loss is {glue:text}`S3-xavier/untrainable:.2f`, that of guessing. He's law alone, without any normalisation, learns:
-{glue:text}`S3-xavier/he-epoch-5:.1%` after five epochs and a training loss of {glue:text}`S3-xavier/loss-he:.2f` at the end (recorded {recorded}`S3-xavier/he-epoch-5` and
-{recorded}`S3-xavier/loss-he`). So does the true Xavier: {glue:text}`S3-xavier/loss-glorot:.2f` ({recorded}`S3-xavier/loss-glorot`).
+{glue:text}`S3-he/epoch-5:.1%` after five epochs and a training loss of {glue:text}`S3-he/loss:.2f` at the end (recorded {recorded}`S3-he/epoch-5` and
+{recorded}`S3-he/loss`). So does the true Xavier: {glue:text}`S3-xavier/loss-glorot:.2f` ({recorded}`S3-xavier/loss-glorot`).
 
-The control decides. Without biases it has the patterns of He's law, with {glue:text}`S3-xavier/saturated-he:.0%` of the units of layer ten saturated as there. He learns, the control does not: its training loss is
+The control decides. Without biases it has the patterns of He's law, with {glue:text}`S3-he/saturated:.0%` of the units of layer ten saturated as there. He learns, the control does not: its training loss is
 {glue:text}`S3-xavier/silent:.2f` (recorded {recorded}`S3-xavier/silent`). What keeps it from learning is the lost signal. Saturation is a sign of it where there are biases.
 
-**Overfitting.** "Training loss on both methods end up close to {published}`S3-wn/training-loss`", says the study of weight and layer normalisation, and close to {published}`S3-bn/usual-training-loss` elsewhere. Trained for equally long, *all* that
-learn get there or below: recorded {recorded}`S3-xavier/loss-weightnorm` and {recorded}`S3-xavier/loss-layernorm` for these two, {recorded}`S3-xavier/loss-batchnorm` for batch normalisation, {recorded}`S3-xavier/loss-he` for He and
-{recorded}`S3-xavier/loss-selu` for SELU. On photographs all of them pay for it on held-out images: from its minimum the loss rises by {recorded}`S3-xavier/rise-weightnorm`, {recorded}`S3-xavier/rise-layernorm`, {recorded}`S3-xavier/rise-batchnorm`,
-{recorded}`S3-xavier/rise-he` and {recorded}`S3-xavier/rise-selu`. (On digits there is little to overfit: {glue:text}`S3-xavier/rise-weightnorm:.2f` for weight normalisation.) The study stopped batch normalisation after
-{published}`S3-bn/epochs` epochs and the default after {published}`S3-xavier/epochs`, the others after {published}`S3-ln/epochs`. Its comparison is one of stopping times.
+**Overfitting.** "Training loss on both methods end up close to {published}`S3-wn/training-loss`", says the study of weight and layer normalisation, and that otherwise {published}`S3-bn/usual-training-loss` is usual. In the
+recorded run, where all train for equally long, these two end at {recorded}`S3-xavier/loss-weightnorm` and {recorded}`S3-xavier/loss-layernorm`, and others lower: batch normalisation at {recorded}`S3-xavier/loss-batchnorm`,
+He at {recorded}`S3-he/loss` and SELU at {recorded}`S3-xavier/loss-selu`. All of them overfit. From its minimum to the end the held-out loss of weight normalisation rises by {recorded}`S3-xavier/rise-weightnorm`, as the study
+suspects, but that of batch normalisation, too, by {recorded}`S3-xavier/rise-batchnorm`, of He's law by {recorded}`S3-xavier/rise-he` and of SELU by {recorded}`S3-xavier/rise-selu`; that of layer normalisation by
+{recorded}`S3-xavier/rise-layernorm`. (On digits there is little to overfit: {glue:text}`S3-xavier/rise-weightnorm:.2f` for weight normalisation.)
+
+The study stopped batch normalisation after {published}`S3-bn/epochs` epochs, where ours has a training loss of {recorded}`S3-bn/epoch-13-loss`, and the default after {published}`S3-xavier/epochs`, the others after
+{published}`S3-ln/epochs`. So its comparison is one of stopping times as well. Its accuracies, with all 50,000 images, are higher than ours for three of four. Layer normalisation is its poorest, with {published}`S3-ln/epoch-20-accuracy`; we have
+{recorded}`S3-ln/epoch-20-accuracy`, and batch and weight normalisation and SELU less than that. With so few images and seeds, a few points are not enough to rank them.
 
 ## What does training do to the activity?
 
@@ -658,7 +688,9 @@ Weight normalisation starts with all units near one half, He's law with many at 
 
 # %%
 drawn = ["default", "He", "BatchNorm", "WeightNorm", "LayerNorm", "SELU"]
-active = {kind: {k: np.stack([a[k] for _, _, a in runs[kind]]) for k in looks} for kind in drawn}
+active = {kind: {0: at_start[kind][:n_seeds]} for kind in drawn}
+for kind, k in [(kind, k) for kind in drawn for k in looks[1:]]:
+    active[kind][k] = np.stack([run["active"][k] for run in runs[kind]])
 spreads = {kind: np.array([spread(a).mean() for a in active[kind].values()]) for kind in drawn}
 
 
@@ -690,7 +722,7 @@ kappas |= {
 kappas["SELU"] = theory.kappa(np.array(states)[:, 1])
 
 # %% tags=["hide-input"]
-fig, axes = plt.subplots(2, 6, figsize=(7, 4.1), sharex=True, sharey=True, layout="constrained")
+fig, axes = plt.subplots(2, 6, figsize=(6.4, 4.4), sharex=True, sharey=True, layout="constrained")
 for column, kind in enumerate(drawn):
     for ax, k in zip(axes[:, column], (0, looks[-1]), strict=True):
         shares = np.stack([histogram(active[kind][k][:, layer]) for layer in range(depth)])
@@ -700,7 +732,7 @@ for column, kind in enumerate(drawn):
     for side in (-1, 1):
         decile = ndtr(kappas[kind] * ndtri(0.9) * side)
         axes[0, column].plot(decile, numbers, color="C1", lw=1.4)
-    axes[0, column].set_title(kind, fontsize="x-small")
+    axes[0, column].set_title(kind.replace("Norm", "\nNorm"), fontsize="small")
 axes[0, 0].set(ylabel="before: layer", yticks=[1, depth], ylim=(depth + 0.5, 0.5), xticks=[0, 1])
 axes[1, 0].set(ylabel=f"after {epochs} epochs: layer")
 fig.supxlabel("activation probability", fontsize="medium")
@@ -712,7 +744,7 @@ report.figure(
     fig,
     name="fig-normalization-activity",
     caption="Activation probabilities of the units, layer by layer from above; each row of a map is the histogram of a layer. Above: untrained, with the first and last decile that theory "
-    "predicts (red). Below: trained. Glorot's law starts as He's.",
+    "predicts (orange). Below: trained. Glorot's law starts as He's.",
     alt=f"Before: default and He split towards both ends, LayerNorm as He, BatchNorm and WeightNorm are thin lines at one half. After: default as before, BatchNorm still thin, with spread "
     f"{spreads['BatchNorm'][-1]:.2f}, the others bands with spreads of {min(spreads[k][-1] for k in ('He', 'WeightNorm', 'LayerNorm', 'SELU')):.2f} or more.",
 )
@@ -743,28 +775,30 @@ report.frames(
 for kind in drawn:
     for when, k in (("before", 0), ("after", looks[-1])):
         each = spread(active[kind][k]).mean(1)
-        report.number(f"S3-xavier/{when}-{KEYS[kind]}", **over_seeds(each), tol=0.16)
+        report.number(f"S3-xavier/{when}-{KEYS[kind]}", **over_seeds(each), tol=0.06)
+        report.number(f"S3-xavier/ends-{when}-{KEYS[kind]}", saturated(active[kind][k]), unit="share", tol=0.1, n=n_seeds)
 held = spread(active["BatchNorm"][looks[-1]]).mean(1)
-report.number("S3-bn/activation-probability", **over_seeds(active["BatchNorm"][looks[-1]].mean((1, 2))), unit="share", tol=0.06, agree=0.05,
+report.number("S3-bn/activation-probability", **over_seeds(active["BatchNorm"][looks[-1]].mean((1, 2))), unit="share", tol=0.03, agree=0.05,
               label="mean P_A of BatchNorm, trained")
-report.number("S3-bn/restricted", **over_seeds(held), tol=0.08, agree=(0, 0.12), label="spread of P_A of BatchNorm, trained", note="zero: all units at one half")
+report.number("S3-bn/restricted", **over_seeds(held), tol=0.03, agree=(0, 0.12), label="spread of P_A of BatchNorm, trained", note="zero: all units at one half")
 for kind in ("He", "WeightNorm", "LayerNorm"):
-    report.number(f"S3-bn/restricted-{kind.lower()}", **over_seeds(spread(active[kind][looks[-1]]).mean(1)), tol=0.16, label=f"the same of {kind}")
-norms = [net.get_submodule(f"norm{k}") for net, _, _ in runs["BatchNorm"] for k in range(1, depth + 1)]
+    report.number(f"S3-bn/restricted-{kind.lower()}", **over_seeds(spread(active[kind][looks[-1]]).mean(1)), tol=0.06, label=f"the same of {kind}")
+norms = [run["net"].get_submodule(f"norm{k}") for run in runs["BatchNorm"] for k in range(1, depth + 1)]
 shifts = np.array([(norm.bias / norm.weight.abs()).detach().cpu().numpy() for norm in norms])
-report.number("S3-bn/shift", float(np.sqrt((shifts**2).mean())), tol=0.07)
+report.number("S3-bn/shift", float(np.sqrt((shifts**2).mean())), tol=0.03)
 report.number("S3-bn/by-shift", float(spread(ndtr(shifts)).mean()), tol=0.03)
 # fmt: on
 
 # %% [markdown]
 r"""
-**What to notice.** Training moves them towards each other. He's law goes from a spread of {glue:text}`S3-xavier/before-he:.2f` to {glue:text}`S3-xavier/after-he:.2f` and layer normalisation
-from {glue:text}`S3-xavier/before-layernorm:.2f` to {glue:text}`S3-xavier/after-layernorm:.2f`; weight normalisation starts at {glue:text}`S3-xavier/before-weightnorm:.2f` and *leaves* one half, for
-{glue:text}`S3-xavier/after-weightnorm:.2f` (recorded: {recorded}`S3-xavier/before-he` to {recorded}`S3-xavier/after-he`, {recorded}`S3-xavier/before-layernorm` to {recorded}`S3-xavier/after-layernorm`,
-{recorded}`S3-xavier/before-weightnorm` to {recorded}`S3-xavier/after-weightnorm`). So one half is not what activations "learn". On the digits He's law may hardly move, with a small rate.
+**What to notice.** He's law goes from a spread of {glue:text}`S3-xavier/before-he:.2f` to {glue:text}`S3-xavier/after-he:.2f` and layer normalisation from {glue:text}`S3-xavier/before-layernorm:.2f` to
+{glue:text}`S3-xavier/after-layernorm:.2f`, towards one half. Weight normalisation starts at {glue:text}`S3-xavier/before-weightnorm:.2f` and *leaves* it, for {glue:text}`S3-xavier/after-weightnorm:.2f` (recorded:
+{recorded}`S3-xavier/before-he` to {recorded}`S3-xavier/after-he`, {recorded}`S3-xavier/before-layernorm` to {recorded}`S3-xavier/after-layernorm`, {recorded}`S3-xavier/before-weightnorm` to {recorded}`S3-xavier/after-weightnorm`).
+So one half is not what activations "learn". On the digits, with a small rate, He's law hardly moves. With it {glue:text}`S3-xavier/ends-before-he:.0%` of all hidden units are saturated before training and
+{glue:text}`S3-xavier/ends-after-he:.0%` after it (recorded {recorded}`S3-xavier/ends-before-he` and {recorded}`S3-xavier/ends-after-he`).
 
-Batch normalisation alone stays: {glue:text}`S3-bn/restricted:.2f` (recorded {recorded}`S3-bn/restricted`). The study is right about what happens. It need not happen: each unit has a learned shift $\beta$ and scale $\gamma$ behind the norm,
-which could move $P_A$ to $\Phi(\beta / |\gamma|)$. They are hardly used: the root mean square of $\beta / \gamma$ is {glue:text}`S3-bn/shift:.3f`, and it alone would give a spread of
+Of the networks with ReLU only batch normalisation stays: {glue:text}`S3-bn/restricted:.2f` (recorded {recorded}`S3-bn/restricted`). The study is right about what happens. It need not happen: each unit has a learned shift $\beta$ and scale
+$\gamma$ behind the norm, which could move $P_A$ to $\Phi(\beta / |\gamma|)$. They are hardly used: the root mean square of $\beta / \gamma$ is {glue:text}`S3-bn/shift:.3f`, and it alone would give a spread of
 {glue:text}`S3-bn/by-shift:.3f` (recorded {recorded}`S3-bn/shift` and {recorded}`S3-bn/by-shift`). The rest of the spread comes from laws that are not symmetric: the mean stays at zero, the median does not.
 
 ## What are the running averages for?
@@ -797,8 +831,7 @@ def read_literally(net, generator):
 
 OPTIONS["running averages"] = {"normalization": "batch"}
 FINISH["running averages"] = read_literally
-tried["running averages"] = search("running averages")
-literal = run("running averages", rates[tried["running averages"].argmin()], seed, epochs)
+literal = np.array(train_all("running averages", starts[:1])[0][0]["rows"])
 
 
 # %%
@@ -820,9 +853,9 @@ for layer in new:
 ways = {
     "the batch": by_batch_statistics(new, seen)[1],
     "averages, new": probabilities(new),
-    "averages, of the images": at_start["BatchNorm"][0],
+    "averages, seen images": at_start["BatchNorm"][0],
 }
-trained = runs["BatchNorm"][0][0]
+trained = runs["BatchNorm"][0]["net"]
 answers = []
 for order in (rng.permutation(len(held_out.labels)) for _ in range(2)):
     parts = held_out.images[order].split(batch_size)
@@ -833,32 +866,32 @@ for order in (rng.permutation(len(held_out.labels)) for _ in range(2)):
 
 # %% tags=["hide-input"]
 report.source(f"{LOOKED}; one seed", stand_in=fewer)
-fig, axes = plt.subplots(1, 2, figsize=(7, 3), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(7, 3.2), layout="constrained")
 for marker, (name, shares) in zip("o^s", ways.items(), strict=True):
     size = {"ms": 8, "mfc": "none"} if name == "the batch" else {"ms": 4}
     axes[0].plot(numbers, spread(shares), marker=marker, label=name, **size)
 axes[0].plot(numbers, spread(at_start["default"][0]), "k:", label="no norm")
 axes[0].set(
-    xlabel="layer", ylabel="spread of $P_A$, untrained", ylim=(0, 0.72), xticks=numbers[::3]
+    xlabel="layer", ylabel="spread of $P_A$, untrained", ylim=(0, 0.95), xticks=numbers[::3]
 )
-axes[0].legend(fontsize="x-small", loc="upper left", ncols=2)
+axes[0].legend(fontsize="small", loc="upper left")
 steps = np.arange(1, epochs + 1)
 for name, rows, color in (
-    ("batch", runs["BatchNorm"][0][1], "C2"),
-    ("running averages", literal[1], "C3"),
+    ("trained with batches", curves["BatchNorm"][0], "C2"),
+    ("with running averages", literal, "C3"),
 ):
     axes[1].plot(steps[: len(rows)], rows[:, 3], color=color, label=name)
 axes[1].axhline(1 / len(learn.classes), color="0.5", lw=1, ls="--")
 axes[1].set(xlabel="epoch", ylabel="held-out accuracy", ylim=(0, None))
 axes[1].xaxis.set_major_locator(MaxNLocator(5, integer=True))
-axes[1].legend(fontsize="x-small", title="trained with", title_fontsize="x-small", loc=(0.3, 0.3))
+axes[1].legend(fontsize="small", loc=(0.22, 0.53))
 report.figure(
     fig,
     name="fig-normalization-running",
     caption="Left: one untrained network with batch normalisation by three sets of statistics, and the same weights without a norm. Right: training with the statistics of the batch, as it is done, and with "
     "running averages, as the study words it. Dashed: guessing.",
     alt=f"Left: spread near zero by the batch and by averages of the images; with new averages it climbs to {spread(ways['averages, new'])[-1]:.2f}, on top of no norm. Right: "
-    f"accuracy {runs['BatchNorm'][0][1][-1, 3]:.2f} by batch, {literal[1][-1, 3]:.2f} by running averages.",
+    f"accuracy {curves['BatchNorm'][0][-1, 3]:.2f} by batch, {literal[-1, 3]:.2f} by running averages.",
 )
 
 # %% tags=["remove-cell"]
@@ -868,9 +901,9 @@ for name, shares in ways.items():
 report.number("S3-bn/new-equal", float(np.abs(ways["averages, new"] - at_start["default"][0]).max()), tol=0.02)
 report.number("S3-bn/changed", float((answers[0] != answers[1]).float().mean()), unit="share", tol=0.05, n=len(answers[0]))
 report.source(f"{TRAINED}; one seed", stand_in=fewer)
-report.number("S3-bn/literal-accuracy", float(literal[1][-1, 3]), unit="share", tol=0.4, n=1, label="held-out accuracy, trained with running averages")
-report.number("S3-bn/literal-loss-best", float(literal[1][:, 0].min()), tol=1, n=1)
-report.number("S3-bn/batch-accuracy", float(runs["BatchNorm"][0][1][-1, 3]), unit="share", tol=0.06, n=1, label="the same, trained with batches")
+report.number("S3-bn/literal-accuracy", float(literal[-1, 3]), unit="share", tol=0.25, n=1, label="held-out accuracy, trained with running averages")
+report.number("S3-bn/literal-loss-best", float(literal[:, 0].min()), tol=0.5, n=1)
+report.number("S3-bn/batch-accuracy", float(curves["BatchNorm"][0][-1, 3]), unit="share", tol=0.06, n=1, label="the same, trained with batches")
 # fmt: on
 
 # %% [markdown]
@@ -906,8 +939,7 @@ def outputs(net):
     return np.array([[y.mean(dtype=np.float64), y.std(dtype=np.float64)] for y in found])
 
 
-tried["SELU, default"] = search("SELU, default")
-wrong_start = run("SELU, default", rates[tried["SELU, default"].argmin()], seed, epochs)
+wrong_start = np.array(train_all("SELU, default", starts[:1])[0][0]["rows"])
 
 moments = {}
 for kind in ("SELU", "SELU, default", "He", "LayerNorm"):
@@ -923,7 +955,7 @@ for kind, gain, shift in (("SELU", 1, 0), ("SELU, default", 1 / 3, 1 / 3)):
     predicted[kind] = np.array(rows)
 
 # %% tags=["hide-input"]
-report.source(f"{LOOKED}; untrained, {n_seeds} seeds", stand_in=strange)
+report.source(f"{LOOKED}; untrained, {n_fresh} seeds", stand_in=strange)
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.2), layout="constrained", sharex=True)
 hues = dict(zip(moments, ("C6", "C1", "C0", "C5"), strict=True))
 for j, (ax, title) in enumerate(
@@ -958,13 +990,13 @@ report.source("the constants of PyTorch")
 report.number("S3-selu/alpha", alpha, tol=1e-9, agree=1e-9, theory=1.6732632423543772848170429916717, label="alpha of SELU, solved", note="PyTorch's constant")
 report.number("S3-selu/scale", scale, tol=1e-9, agree=1e-9, theory=1.0507009873554804934193349852946, label="lambda of SELU, solved", note="PyTorch's constant")
 report.source(f"{TRAINED}; one seed", stand_in=fewer)
-report.number("S3-selu/default-loss", float(wrong_start[1][-1, 0]), tol=0.8, n=1)
-report.number("S3-selu/default-accuracy", float(wrong_start[1][-1, 3]), unit="share", tol=0.5, n=1, label="held-out accuracy of SELU with PyTorch's default weights")
+report.number("S3-selu/default-loss", float(wrong_start[-1, 0]), tol=0.3, n=1)
+report.number("S3-selu/default-accuracy", float(wrong_start[-1, 3]), unit="share", tol=0.2, n=1, label="held-out accuracy of SELU with PyTorch's default weights")
 # fmt: on
 
 # %% [markdown]
 r"""
-**What to notice.** With weights of variance $1/n_{in}$ the outputs of layer ten have the mean {glue:text}`S3-selu/mean:.2f` and the deviation {glue:text}`S3-selu/deviation:.2f` (recorded {recorded}`S3-selu/mean` and
+**What to notice.** With weights of variance $1/n_{in}$ the outputs of layer ten have the mean {glue:text}`S3-selu/mean:.3f` and the deviation {glue:text}`S3-selu/deviation:.2f` (recorded {recorded}`S3-selu/mean` and
 {recorded}`S3-selu/deviation`), whatever the images began with: zero and one attract. With PyTorch's default the deviation is {glue:text}`S3-selu/deviation-default:.2f` (theory {glue:text}`S3-selu/deviation-theory:.2f`,
 recorded {recorded}`S3-selu/deviation-default`). The constants alone do not do it.
 
@@ -985,9 +1017,9 @@ r"""
 
 **Alike inputs.** The digits have a dark background in common, so that their first layer is saturated already. Photographs are less alike. This is a property of the data, and the same formula has both.
 
-**The rate after two epochs.** It favours a quick start. Another rate may win at the end, and the order of the kinds among those that learn hangs on it.
+**The rate after a few epochs.** It favours a quick start. Another rate may win at the end, and the order of the kinds among those that learn hangs on it.
 
-**Few seeds, few images.** Three seeds show that a network does not learn, or learns. They do not rank methods whose accuracies differ by a point or two. With fewer images than the study all accuracies are lower and overfitting comes sooner.
+**Few seeds, few images.** Three seeds show that a network does not learn, or learns. They do not rank methods whose accuracies differ by a point or two. With fewer photographs than the study had, overfitting comes sooner, and most accuracies are lower.
 
 **"Does not learn".** Within these epochs, with this optimiser. The signal is small, and not zero.
 
@@ -996,7 +1028,7 @@ r"""
 - PyTorch's default is not Xavier: a factor three in variance on top of the two of the ReLU. Ten layers of it do not learn.
 - The right variance and no biases are enough to learn. He's law needs no norm.
 - The spread of $P_A$ tells how alike images are in a layer. It does not know the scale, and the scale decides.
-- Training leads away from one half as well as towards it. Only batch normalisation keeps its units there.
+- Training leads away from one half as well as towards it. Among ReLU networks only batch normalisation keeps its units there.
 - Weight and layer normalisation are not special in overfitting. On photographs all that learn overfit when they are trained for long.
 - Running averages are for use, batches for training.
 :::

@@ -11,7 +11,7 @@ r"""
 (ch-patterns)=
 # Who is active, and how often?
 
-**Before training, one number of the images predicts it for every layer. By default the units of a deep network end up always or never active; batch normalisation keeps them at one half. But units that are
+**Before training, two numbers of the images predict it for every layer. By default the units of a deep network end up always or never active; batch normalisation keeps them at one half. But units that are
 active half the time are no coins, and they do not make a network learn.**
 
 ```{figure} ../results/real/06_patterns/fig-patterns-saturated.webp
@@ -47,7 +47,7 @@ learning_rate, batch_size, n_seeds = 0.01, 64, 3
 n_start, epochs_start, other_rate = None, 5, 0.1
 # after how many epochs networks of one and of three layers are looked at
 epochs_one, epochs_three = [1, 5], [1, 4, 12]
-n_pairs, repetitions, n_planted, n_probe = 10_000, 1000, 20, 10_000
+n_pairs, repetitions, n_planted, n_probe = 10_000, 1000, 100, 10_000
 
 # %% tags=["hide-input"]
 import functools
@@ -73,8 +73,8 @@ r"""
 
 A ReLU passes a value on or puts a zero in its place. Keep only which of the two, and a layer with {published}`S2.1-actprob/units` units becomes a {term}`pattern` of as many bits: $a_i = 1$ where $f_i > 0$, and
 $a_i = 0$ elsewhere. The share of images for which a unit is active is its {term}`activation probability` $P_A$. The study draws a histogram of it for each of
-{published}`S2.1-actprob/layers` hidden layers, before training: near one half in the first layer, about uniform in the second, and two spikes at zero and one from the {published}`S2.1-actprob/saturated-from-layer`
-layer on. It guesses that such saturation makes a network hard to train.
+{published}`S2.1-actprob/layers` hidden layers, before training: near one half in the first layer, about uniform in the second, and two spikes at zero and one "starting after the {published}`S2.1-actprob/saturated-from-layer`
+layer". It guesses that such saturation makes a network hard to train.
 
 We take the same network, and change one thing at a time: no biases; the larger weights of He and colleagues {cite:p}`he-2015-delving`, without biases and with PyTorch's; and
 {term}`batch normalisation` {cite:p}`ioffe-2015`.
@@ -112,6 +112,14 @@ def start(kind, n_layers, generator):
     return net
 
 
+# %%
+def settled(net, images):
+    """Return an untrained network whose norms have the statistics of the images, in batches of mixed classes."""
+    batches = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).split(500)
+    update_bn((models.prepare(net, images[some]) for some in batches), net.to(device))
+    return net.eval()
+
+
 def probabilities(net, images):
     """Return the activation probability of each unit: (layers, units)."""
     layers = [name for name, _ in net.named_children() if name.startswith("relu")]
@@ -124,10 +132,8 @@ kinds = ["default", "no biases", "He", "He, default biases", "batch norm"]
 active = {kind: [] for kind in kinds}
 for kind in kinds:
     for k in range(seed, seed + n_nets):
-        net = start(kind, depth, torch.Generator().manual_seed(k)).to(device)
-        # an untrained network gets the statistics of its norms from the images
-        update_bn((models.prepare(net, batch) for batch in images.split(500)), net)
-        active[kind].append(probabilities(net.eval(), images))
+        net = settled(start(kind, depth, torch.Generator().manual_seed(k)), images)
+        active[kind].append(probabilities(net, images))
 active = {kind: np.concatenate(found, axis=1) for kind, found in active.items()}
 
 # %% [markdown]
@@ -139,15 +145,15 @@ $$
 P_A = \Phi(\kappa Z), \qquad \kappa^2 = \frac{c}{1 - c},
 $$
 
-with $Z$ standard normal, where $c$ is the correlation of the pre-activations of two images, on average. A small $\kappa$ makes a hump at one half, $\kappa = 1$ the uniform law, a large one two spikes. The only number
-from the data is the correlation of two images as inputs. Each layer turns it into the next one: with $n$ times the variance of a weight $g$, the variance of a bias $\sigma_b^2$ and the mean square $q$ of
-the pre-activations,
+with $Z$ standard normal, where $c$ is the correlation of the pre-activations of two images, on average. A small $\kappa$ makes a hump at one half, $\kappa = 1$ the uniform law, a large one two spikes. From the
+data we need two numbers: the correlation of two images as inputs and the mean square of a pixel. Each layer turns its $c$ and the mean square $q$ of its pre-activations into those of the next one. With $n$ times the
+variance of a weight $g$ and the variance of a bias $\sigma_b^2$,
 
 $$
 q' = \frac{g q}{2} + \sigma_b^2, \qquad c' = \frac{g\, \frac{q}{2}\, k(c) + \sigma_b^2}{q'},
 $$
 
-where $k$ is the arc-cosine kernel of a ReLU {cite:p}`cho-2009`. By default $g = 1/3$: of the signal $q$ a sixth is left in each layer, but the biases stay.
+where $k$ is the arc-cosine kernel of a ReLU {cite:p}`cho-2009`. (No ReLU stands before the first layer: there $q/2$ is $q$, and $k(c)$ is $c$, of the inputs.) By default $g = 1/3$: of the signal $q$ a sixth is left in each layer, but the biases stay.
 """
 
 # %%
@@ -157,10 +163,11 @@ square = (x**2).mean()
 correlation = (x.mean(0) ** 2).mean() / square  # of two images, on average
 
 n_inputs = np.array([x.shape[1]] + [width] * (depth - 1))
-gains = np.full(depth, 1 / 3)
+drawn, none = 1 / (3 * n_inputs), 0 * n_inputs  # variances of the biases
+laws = {"default": (1 / 3, drawn), "no biases": (1 / 3, none), "He, default biases": (2, drawn)}
 predicted = {
-    "default": theory.depth_recursion(square, correlation, gains, 1 / (3 * n_inputs)),
-    "no biases": theory.depth_recursion(square, correlation, gains, 0 * n_inputs),
+    kind: theory.depth_recursion(square, correlation, np.full(depth, gain), biases)
+    for kind, (gain, biases) in laws.items()
 }
 
 # %% tags=["hide-input"]
@@ -207,14 +214,15 @@ report.frames(
     caption=f"How often a unit is active: shares of the {n_nets * width} units of each layer in {n_nets} untrained networks, in bins of 0.05 (steps), and the prediction (smooth lines). Move the slider through the layers.",
     xlabel="activation probability",
     ylabel="share of units",
-    start=1,
+    start=3,
 )
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
 at = np.arange(1, depth + 1)
-for kind, color, marker in zip(kinds, ("C0", "C1", "C2", "C4", "C3"), "oosDv", strict=True):
-    ax.plot(at, saturated(active[kind]), marker, color=color, mfc="none" if kind == "He" else color, ms=8 if kind == "He" else 5, label=kind)  # fmt: skip
+looks = zip(kinds, ("C0", "C1", "C2", "k", "C3"), "oosxv", (5, 6, 10, 5, 5), strict=True)
+for kind, color, marker, size in looks:
+    ax.plot(at, saturated(active[kind]), marker, color=color, mfc="none" if kind == "He" else color, ms=size, label=kind)  # fmt: skip
 for kind, color in (("default", "C0"), ("no biases", "C1")):
     ax.plot(at, 2 * theory.activation_cdf(0.01, predicted[kind].kappa), color=color, lw=1.4)
 ax.set(xlabel="layer", ylabel="saturated units", xticks=at, ylim=(-0.03, 1.03))
@@ -222,9 +230,9 @@ ax.legend(fontsize="small", ncols=2, loc="upper left", bbox_to_anchor=(0, 0.98))
 report.figure(
     fig,
     name="fig-patterns-saturated",
-    caption="Share of units that are active for fewer than one image in a hundred, or for more than 99, in untrained networks; lines are predictions. He's weights without biases lie on the circles of no biases.",
+    caption="Share of units that are active for fewer than one image in a hundred, or for more than 99, in untrained networks; lines are predictions, the lower one for no biases. Squares lie on its circles, and crosses nearly so.",
     alt=f"By default the dots climb along their curve from {saturated(active['default'])[0]:.2f} to {saturated(active['default'])[-1]:.2f}; without biases they reach "
-    f"{saturated(active['no biases'])[-1]:.2f}, with He's weights the same, biases or not; with batch norm {saturated(active['batch norm'])[-1]:.2f}.",
+    f"{saturated(active['no biases'])[-1]:.2f}, with He's weights about the same, biases or not; with batch norm {saturated(active['batch norm'])[-1]:.2f}.",
 )
 
 
@@ -239,16 +247,25 @@ first_full = {name: 1 + int(np.argmax(np.asarray(values) >= 0.9)) for name, valu
               ("predicted", 2 * theory.activation_cdf(0.01, predicted["default"].kappa)))}
 report.number("S2.1-actprob/images", len(images), tol=0)
 report.number("S2.1-actprob/correlation", float(correlation), tol=0.01)
+contrast = (x[::5] - x.mean(0)).std(1)
+report.number("S2.1-actprob/contrast", float((1 / contrast).mean() * np.sqrt((contrast**2).mean())), tol=0.02)
 report.number("S2.1-actprob/close", off_half(active["default"][0]), tol=0.03, agree=(0, 0.1), label="layer 1: distance of a unit's activation probability from a half",
               note="it depends on what the images have in common", n=n_nets * width)
 report.number("S2.1-actprob/far", off_half(active["default"][2]), tol=0.03)
 flat = [float(stats.kstest(p, "uniform").statistic) for p in active["default"]]
 report.number("S2.1-actprob/uniform", flat[1], tol=0.04, agree=(0, 0.1), label="layer 2: distance of the law from a uniform one", note="largest difference of the cumulative shares")
+# fmt: on
+
+# %% tags=["remove-cell"]
+# fmt: off
 for k in (1, 2, 3):
     report.number(f"S2.1-actprob/uniform-{k}", flat[k - 1], tol=0.04)
-    report.number(f"S2.1-actprob/kappa-{k}", float(predicted["default"].kappa[k - 1]), tol=0.05)
+    kappa, spread = float(predicted["default"].kappa[k - 1]), np.median(np.abs(stats.norm.ppf(active["default"][k - 1])))
+    report.number(f"S2.1-actprob/kappa-{k}", kappa, tol=0.05)
+    report.number(f"S2.1-actprob/kappa-found-{k}", float(spread / stats.norm.ppf(0.75)), tol=0.2)
     report.number(f"S2.1-actprob/law-{k}", float(stats.kstest(active["default"][k - 1], lambda p, k=k: theory.activation_cdf(p, predicted["default"].kappa[k - 1])).statistic), tol=0.04)
-report.number("S2.1-actprob/saturated-from-layer", first_full["found"], tol=1, agree=1, theory=first_full["predicted"], label="first layer with nine of ten units saturated")
+report.number("S2.1-actprob/saturated-from-layer", first_full["found"], tol=1, agree=1, theory=first_full["predicted"], label="first layer with nine of ten units saturated",
+              note=f"of the third {saturated(active['default'][2]):.0%} are")
 for kind in kinds:
     key = kind.replace(" ", "-").replace(",", "")
     for k in (3, depth):
@@ -272,13 +289,17 @@ r"""
 **What to notice.** The smooth lines are no fits: the correlation of two images is {glue:text}`S2.1-actprob/correlation:.2f` here and {recorded}`S2.1-actprob/correlation` for CIFAR-10, and the rest follows.
 
 In the **first layer** $P_A$ is {glue:text}`S2.1-actprob/close:.2f` away from one half on average (recorded {recorded}`S2.1-actprob/close`). So the study's "close to {published}`S2.1-actprob/layer-1`" tells of its images: photographs have little in
-common, while all digits share their dark border. The **second layer** has $\kappa$ = {glue:text}`S2.1-actprob/kappa-2:.2f` ({recorded}`S2.1-actprob/kappa-2`); its law is {glue:text}`S2.1-actprob/uniform:.2f`
-({recorded}`S2.1-actprob/uniform`) away from the uniform one, the largest difference of cumulative shares. "Close to uniform" is again a matter of the data. In the **third** {glue:text}`S2.1-actprob/saturated-3-default:.0%`
-({recorded}`S2.1-actprob/saturated-3-default`) of the units are saturated; nine of ten are from layer {glue:text}`S2.1-actprob/saturated-from-layer` on ({recorded}`S2.1-actprob/saturated-from-layer`).
+common, while all digits share their dark border. In the **second layer** $\kappa$ is {glue:text}`S2.1-actprob/kappa-found-2:.2f` if we fit it to the units, and {glue:text}`S2.1-actprob/kappa-2:.2f` by the recursion
+({recorded}`S2.1-actprob/kappa-found-2` and {recorded}`S2.1-actprob/kappa-2`). The law is {glue:text}`S2.1-actprob/uniform:.2f` ({recorded}`S2.1-actprob/uniform`) away from the uniform one, by the largest difference of
+cumulative shares. "Close to uniform" is again a matter of the data. In the **third** {glue:text}`S2.1-actprob/saturated-3-default:.0%` ({recorded}`S2.1-actprob/saturated-3-default`) of the units are saturated; nine of ten are from
+layer {glue:text}`S2.1-actprob/saturated-from-layer` on ({recorded}`S2.1-actprob/saturated-from-layer`): by this measure later than the study says.
+
+Most markers lie a little above the lines: $v$ is not the same for all units, and pre-activations are not quite Gaussian. In the recorded first layer $\kappa$ is {recorded}`S2.1-actprob/kappa-found-1`, predicted
+{recorded}`S2.1-actprob/kappa-1`; that photographs differ in contrast makes it {recorded}`S2.1-actprob/contrast` times as large, about half of the gap.
 
 Take the **biases** away, and in the last layer {glue:text}`S2.1-actprob/saturated-10-no-biases:.0%` ({recorded}`S2.1-actprob/saturated-10-no-biases`) are saturated in place of nearly all. Larger weights alone change no sign, because a
-ReLU network without biases only scales: He's squares and the circles of no biases are the same units. But with larger weights PyTorch's biases do no harm either. So the cause is neither depth nor the biases as such. It is
-biases that stay while the signal shrinks.
+ReLU network without biases only scales: He's squares and the circles of no biases are the same units. But with larger weights PyTorch's biases do no harm either
+({glue:text}`S2.1-actprob/saturated-10-He-default-biases:.0%`; {recorded}`S2.1-actprob/saturated-10-He-default-biases`). So depth alone saturates some units, and biases as such add hardly any. Nearly all saturate where biases stay while the signal shrinks.
 
 With **batch normalisation** $P_A$ is {glue:text}`S2.1b-actprob-bn/close:.3f` away from one half on average over all layers ({recorded}`S2.1b-actprob-bn/close`): the study is right.
 
@@ -344,9 +365,8 @@ right = {
 }
 before = {}
 for kind, build in builders.items():
-    net = build(kind, depth, torch.Generator().manual_seed(seed)).to(device)
-    update_bn((models.prepare(net, batch) for batch in part.images.split(500)), net)
-    before[kind] = probabilities(net.eval(), held_out.images)
+    net = settled(build(kind, depth, torch.Generator().manual_seed(seed)), part.images.to(device))
+    before[kind] = probabilities(net, held_out.images)
 
 # %% tags=["hide-input"]
 of_images(f"{len(part.labels):,} training images, {n_seeds} networks a curve")
@@ -409,9 +429,9 @@ r"""
 **What to notice.** "Half" does what it is meant to do: on other images $P_A$ is {glue:text}`S2.2b-init-half/off-half:.3f` away from one half on average, over all ten layers, where it is
 {glue:text}`S2.2b-init-half/off-default:.3f` by default (recorded {recorded}`S2.2b-init-half/off-half` and {recorded}`S2.2b-init-half/off-default`). And it does not help. With ten layers its loss is that of guessing,
 as by default; the difference is {glue:text}`S2.2b-init-half/help:.4f` ({recorded}`S2.2b-init-half/help`). With three layers it is {glue:text}`S2.2b-init-half/help-3:.3f` ({recorded}`S2.2b-init-half/help-3`), which is
-nothing beside {glue:text}`S2.2b-init-half/saved-3-half-scaled:.2f` ({recorded}`S2.2b-init-half/saved-3-half-scaled`) for the scaled start. A learning rate ten times as high does not save default or half.
+nothing beside {glue:text}`S2.2b-init-half/saved-3-half-scaled:.2f` ({recorded}`S2.2b-init-half/saved-3-half-scaled`) for the scaled start. A learning rate ten times as high does not save default or half (one network each).
 
-Now look at He's start: {glue:text}`S2.2b-init-half/saturated-He:.0%` of the units of its last layer are saturated ({recorded}`S2.2b-init-half/saturated-He`), and it learns. So saturation is neither needed nor enough to stop a network. What
+Now look at He's start: {glue:text}`S2.2b-init-half/saturated-He:.0%` of the units of its last layer are saturated ({recorded}`S2.2b-init-half/saturated-He`), and it learns. So a network can stop without saturation, and this much of it does not stop one. What
 counts is the size of the signal. "Half" keeps PyTorch's small weights: differences between images, and gradients on their way back, shrink from layer to layer. Where that is repaired the network learns: by scaled
 weights, by He's, or by batch normalisation, whose last loss is {glue:text}`S2.1b-actprob-bn/train:.0%` of guessing ({recorded}`S2.1b-actprob-bn/train`). [](#ch-modelling) looks closer at such starts.
 
@@ -421,13 +441,13 @@ The study calls the number of units in which two patterns differ their {term}`Ha
 
 :::{prf:theorem} Hamming distance at the start
 :label: thm-patterns-angle
-Let $n$ units have independent weight vectors that are *isotropic*: never zero, and of a law that no rotation changes. Let them have no biases. Then the number of units in which the patterns of two inputs $x, y \neq 0$ differ
+Let $n$ units see inputs of two dimensions or more, with independent weight vectors that are *isotropic*: never zero, and of a law that no rotation changes. Let them have no biases. Then the number of units in which the patterns of two inputs $x, y \neq 0$ differ
 follows the binomial law of $n$ trials with probability $\theta/\pi$, where $\theta$ is the angle between $x$ and $y$. Its mean is $n \theta/\pi$.
 :::
 
 :::{prf:proof}
-Take one unit, with weights $w$. The signs of $\langle w, x\rangle$ and $\langle w, y\rangle$ depend only on the projection of $w$ onto the plane of $x$ and $y$, and as $w$ is isotropic, the direction of this projection is uniform
-on a circle. Walk around the circle. The first sign changes at two opposite points, where the direction is at right angles to $x$; the second at the same two points turned by $\theta$. Between them lie two arcs of
+Take one unit, with weights $w$. The signs of $\langle w, x\rangle$ and $\langle w, y\rangle$ depend only on the projection of $w$ onto a plane that holds $x$ and $y$. As $w$ is isotropic, this projection is almost surely not zero,
+and its direction is uniform on a circle. Walk around the circle. The first sign changes at two opposite points, where the direction is at right angles to $x$; the second at the same two points turned by $\theta$. Between them lie two arcs of
 length $\theta$ on which the signs differ. So they differ with probability $2\theta / 2\pi$. The units are independent, so their number is binomial.
 :::
 
@@ -535,15 +555,15 @@ r"""
 its weights, so its whole cloud may lie a little high or low. PyTorch's weights are uniform, hence not isotropic, and yet it holds: sums of many of them are nearly Gaussian. With two inputs they are not: for $(1, 0)$ and
 $(1, 1/2)$ uniform weights differ in {glue:text}`S2.2-hamming-hist/corner-uniform:.3f` of the units, Gaussian ones in {glue:text}`S2.2-hamming-hist/corner-gaussian:.3f`.
 
-So a distance of "about half" is no sign of randomness. It says that two images are about at right angles.
+So before training a distance of "about half" is no sign of randomness. It says that two images are about at right angles.
 
 ## Before and after training
 
 The study trains a network with {published}`S2.2-hamming-hist/layers` layers and draws histograms of the distance for {published}`S2.2-hamming-hist/pairs` pairs. After {published}`S2.2-hamming-hist/epochs` epochs all three stand
 at {published}`S2.2-hamming-hist/trained-distance`, it says: "all activations learn to have a probability of activation of {published}`S2.2-hamming-hist/trained-probability`".
 
-If units are independent and active with probabilities $p_i$, two independent images differ in unit $i$ with probability $2 p_i (1 - p_i)$. Then the distance has the mean $n/2 - 2 \sum_i (p_i - 1/2)^2$, which
-knows the $p_i$ only. Whether units are independent shows in the *variance*. We divide it by that of a binomial law of the same mean: the {term}`over-dispersion`. The number of units divided by it is how many
+Two independent images differ in a unit that is active with probability $p_i$ with probability $2 p_i (1 - p_i)$. So the mean distance is $n/2 - 2 \sum_i (p_i - 1/2)^2$: it knows the $p_i$ only, whether units depend on
+each other or not. That shows in the *variance*. We divide it by that of a binomial law of the same mean: the {term}`over-dispersion`. The number of units divided by it is how many
 independent bits would scatter as much.
 """
 
@@ -579,11 +599,12 @@ ends = [distances(fit.model) for fit in finished]
 r"""
 :::{admonition} Guess first
 :class: tip
-256 units, each active half of the time. As how many independent bits do they scatter in a trained network: 250, 100, or 30?
+As how many independent bits do the 256 units of the third layer scatter after training: 250, 100, or 30?
 :::
 """
 
 # %% tags=["hide-input"]
+top = int(max(apart.max() for apart, _ in progress.values())) + 8
 whole = np.arange(width + 1)
 angle_shares = 1 - theory.arc_cosine(paired, 0)  # (3, p)
 pair_frames = []
@@ -591,19 +612,20 @@ for e in (0, at_epochs[-1]):
     apart, p = progress[e]
     for k in range(3):
         curves = {}
-        edges = np.arange(-0.5, width + 1, 8)
+        edges = np.arange(-0.5, min(top, width) + 8, 8)
         for name, chosen in (("same class", same), ("other classes", ~same)):
             share = np.histogram(apart[k, chosen], edges, density=True)[0]
             curves[name] = (edges[:-1] + 4, share)
-        curves["independent units"] = (whole, patterns.distance_law(p[k]))
-        mixture = stats.binom.pmf(whole, width, angle_shares[k][:, None]).mean(0)
-        curves["angle of the images (untrained)"] = (whole, mixture)
+        law = patterns.distance_law(p[k])
+        curves["independent units"] = (whole[:top], law[:top])
+        mixture = stats.binom.pmf(whole[:top], width, angle_shares[k][:, None]).mean(0)
+        curves["angle of the images (untrained)"] = (whole[:top], mixture)
         v = patterns.variance_test(apart[k], width)
         pair_frames.append(
             report.Frame(
                 f"layer {k + 1}, {'untrained' if e == 0 else f'epoch {e}'}",
                 f"Layer {k + 1}, {'untrained' if e == 0 else f'after {e} epochs'}: pairs of one class around {apart[k, same].mean():.0f}, of two classes around {apart[k, ~same].mean():.0f}; "
-                f"the hill of independent units is narrow, around {patterns.distance_law(p[k]) @ whole:.0f}.",
+                f"the hill of independent units is narrow, around {law @ whole:.0f}.",
                 curves=curves,
                 note=f"mean {apart[k].mean():.1f}, standard deviation {apart[k].std():.1f}, over-dispersion {v.overdispersion:.1f}: as {v.effective_bits:.0f} independent bits",
             )
@@ -649,7 +671,9 @@ final = np.array([apart.mean(1) for apart, _ in ends])  # (networks, 3)
 farthest = np.abs(final - width / 2).argmax(1)
 report.number("S2.2-hamming-hist/pairs", len(pairs), tol=0)
 report.number("S2.2-hamming-hist/epochs", at_epochs[-1], tol=0)
+of_images(f"{len(held_out.labels):,} held-out images; {n_seeds} networks of 3 layers")
 report.number("S2.2-hamming-hist/epoch-16-accuracy", **over(accuracies), unit="share", tol=0.04, agree=0.04, label="accuracy on held-out images")
+of_images(f"{len(pairs):,} disjoint pairs of training images; {n_seeds} networks of 3 layers")
 report.number("S2.2-hamming-hist/trained-distance", **over(final[np.arange(len(final)), farthest]), unit="bits", tol=15, agree=10, label="mean distance, layer that is farthest from a half",
               note="it grows towards a half in deep layers, and does not reach it")
 report.number("S2.2-hamming-hist/learn", **over([off_half(p) for _, p in ends]), tol=0.04, agree=(0, 0.1), label="trained: distance of the activation probabilities from a half")
@@ -670,14 +694,18 @@ report.number("S2.2-hamming-hist/training", sum(sum(fit.history.seconds) for fit
 
 # %% [markdown]
 r"""
-**What to notice.** Before training each layer stands at a place of its own, as the study says, and lies on the curve of the angles. Training moves the third layer towards one half: from {glue:text}`S2.2-hamming-hist/before-3:.0f` to
-{glue:text}`S2.2-hamming-hist/after-3:.0f` units (recorded {recorded}`S2.2-hamming-hist/before-3` to {recorded}`S2.2-hamming-hist/after-3`). But it does not arrive. In the layer that is farthest from one half the mean is
+**What to notice.** Before training each layer stands at a place of its own, as the study says, and lies near the curve of the angles. Training moves the third layer towards one half: from {glue:text}`S2.2-hamming-hist/before-3:.0f` to
+{glue:text}`S2.2-hamming-hist/after-3:.0f` units (recorded {recorded}`S2.2-hamming-hist/before-3` to {recorded}`S2.2-hamming-hist/after-3`). The first layer moves away from it, from {glue:text}`S2.2-hamming-hist/before-1:.0f` to
+{glue:text}`S2.2-hamming-hist/after-1:.0f` ({recorded}`S2.2-hamming-hist/before-1` to {recorded}`S2.2-hamming-hist/after-1`). ("Before" is one network, "after" the mean of all networks.) And none arrives. In the layer that is farthest from one half the mean is
 {glue:text}`S2.2-hamming-hist/trained-distance:.0f` ({recorded}`S2.2-hamming-hist/trained-distance`, at an accuracy of {recorded}`S2.2-hamming-hist/epoch-16-accuracy` where the study has
 {published}`S2.2-hamming-hist/epoch-16-accuracy`). Activation probabilities are {glue:text}`S2.2-hamming-hist/learn:.2f` away from one half on average, {glue:text}`S2.2-hamming-hist/learn-before:.2f` before training
 ({recorded}`S2.2-hamming-hist/learn` and {recorded}`S2.2-hamming-hist/learn-before`).
 
-What training does change is the spread. The distances of the third layer scatter as {glue:text}`S2.2-hamming-hist/bits-before-3:.0f` independent bits before, as {glue:text}`S2.2-hamming-hist/bits-3:.0f` after it
-({recorded}`S2.2-hamming-hist/bits-before-3` and {recorded}`S2.2-hamming-hist/bits-3`). Classes move apart: the distance of two classes exceeds that within a class by {glue:text}`S2.2-hamming-hist/gap-before-3:.0f` units
+In the third layer training changes the spread, too. The distances scatter as {glue:text}`S2.2-hamming-hist/bits-before-3:.0f` independent bits before, as {glue:text}`S2.2-hamming-hist/bits-3:.0f` after it
+({recorded}`S2.2-hamming-hist/bits-before-3` and {recorded}`S2.2-hamming-hist/bits-3`). That is no law: in the first
+they scatter as {glue:text}`S2.2-hamming-hist/bits-before-1:.0f` and {glue:text}`S2.2-hamming-hist/bits-1:.0f` (recorded {recorded}`S2.2-hamming-hist/bits-before-1` and, more
+than before, {recorded}`S2.2-hamming-hist/bits-1`). In the third, classes move apart:
+the distance of two classes exceeds that within a class by {glue:text}`S2.2-hamming-hist/gap-before-3:.0f` units
 before and {glue:text}`S2.2-hamming-hist/gap-after-3:.0f` after ({recorded}`S2.2-hamming-hist/gap-before-3` and {recorded}`S2.2-hamming-hist/gap-after-3`). The hill of independent units is far too narrow for either.
 
 ## Are they coins?
@@ -686,9 +714,9 @@ The study then asks whether the patterns of a network with one layer are random:
 {published}`S2.3.1-bernoulli-test/repetitions` times, and counts how often *their* mean is as low. It finds {published}`S2.3.1-bernoulli-test/epoch-0-p` before training and {published}`S2.3.1-bernoulli-test/epoch-5-p`
 after {published}`S2.3.1-bernoulli-test/epochs` epochs.
 
-Nothing has to be drawn: the sum of $N$ distances is a binomial number of $n N$ throws. And what does the test see? Over *all* pairs of a set of patterns, each with itself too, the mean distance is
+Nothing has to be drawn: the sum of $r$ distances of fair coins is a binomial number of $n r$ throws. And what does the test see? Over *all* pairs of a set of patterns, each with itself too, the mean distance is
 exactly $\sum_i 2 p_i (1 - p_i)$, however units depend on each other. So we try it on bits that we plant: unequal but independent ones, and fair ones that go together in groups. Beside it stand a test of the variance, a test of
-the single $p_i$, and the eigenvalues of the units' correlations. Those of independent units stay below the edge $(1 + \sqrt{n / N})^2$ of Marchenko and Pastur {cite:p}`marchenko-1967`, here for $N$ images. No image stands
+the single $p_i$, and the eigenvalues of the units' correlations. Those of independent units hardly pass the edge $(1 + \sqrt{n / N})^2$ of Marchenko and Pastur {cite:p}`marchenko-1967`, here for $N$ images. No image stands
 in two pairs.
 """
 
@@ -794,9 +822,9 @@ for name in planted:
     rejects = [np.mean([v[k].p_value < 0.05 for v in found]) for k in (0, 1)]
     report.number(f"S2.3.1-bernoulli-test/mean-{key}", **over([v[0].mean for v in found]), unit="bits", tol=0.5)
     report.number(f"S2.3.1-bernoulli-test/z-{key}", **over([v[0].z for v in found]), tol=2)
-    report.number(f"S2.3.1-bernoulli-test/rejects-{key}", float(rejects[0]), unit="share", tol=0.35, label=f"{name}: rejected by the mean, at the level of 5 %", n=n_planted)
+    report.number(f"S2.3.1-bernoulli-test/rejects-{key}", float(rejects[0]), unit="share", tol=0.15, label=f"{name}: rejected by the mean, at the level of 5 %", n=n_planted)
     report.number(f"S2.3.1-bernoulli-test/variance-{key}", **over([v[1].z for v in found]), tol=5)
-    report.number(f"S2.3.1-bernoulli-test/variance-rejects-{key}", float(rejects[1]), unit="share", tol=0.35, n=n_planted)
+    report.number(f"S2.3.1-bernoulli-test/variance-rejects-{key}", float(rejects[1]), unit="share", tol=0.15, n=n_planted)
     report.number(f"S2.3.1-bernoulli-test/units-{key}", **over([v[2].rms for v in found]), tol=0.02)
     report.number(f"S2.3.1-bernoulli-test/above-{key}", **over([v[3].n_above for v in found]), tol=2)
 # fmt: on
@@ -815,7 +843,7 @@ for key, e, within in (("epoch-0-p", 0, 0.1), ("epoch-5-p", epochs_one[-1], 0.00
                   note="from the exact null; drawing a thousand resolves a thousandth")
 report.number("S2.3.1-bernoulli-test/edge", verdicts["epoch 0"][0][3].upper_edge, tol=0.01)
 report.number("S2.3.1-bernoulli-test/last-epoch", epochs_one[-1], tol=0)
-report.number("S2.3.1-bernoulli-test/needed", math.sqrt(0.9 * null.sd / (2 * width)), tol=1e-3)
+report.number("S2.3.1-bernoulli-test/needed", math.sqrt(-stats.norm.ppf(0.18) * null.sd / (2 * width)), tol=1e-3)
 spread_of_mean = [math.sqrt(v[1].overdispersion) for v in verdicts["epoch 0"]]
 report.number("S2.3.1-bernoulli-test/wide", **over(spread_of_mean), tol=1)
 centred = []
@@ -831,13 +859,15 @@ report.number("S2.3.1-bernoulli-test/centred-mean", **over([v.mean for v in cent
 r"""
 **What to notice.** The study's test finds the unequal coins every time and the linked ones hardly: their mean distance is {glue:text}`S2.3.1-bernoulli-test/mean-linked-coins:.1f` (recorded
 {recorded}`S2.3.1-bernoulli-test/mean-linked-coins`). The variance does the opposite. So the test sees that units are unequal, never that they go together. Worse, it rejects {glue:text}`S2.3.1-bernoulli-test/rejects-linked-coins:.0%`
-of the linked sets ({recorded}`S2.3.1-bernoulli-test/rejects-linked-coins`) at a level of one in twenty: linked units make the mean waver more than the null knows.
+of the linked sets ({recorded}`S2.3.1-bernoulli-test/rejects-linked-coins`) at a level of one in twenty: linked units make the mean waver more than the null knows. Of fair coins it rejects
+{glue:text}`S2.3.1-bernoulli-test/rejects-fair-coins:.0%` ({recorded}`S2.3.1-bernoulli-test/rejects-fair-coins`), as it should.
 
-**The network** is no coin before training either. Its p-value is zero to all digits at both epochs. Before training the mean is {glue:text}`S2.3.1-bernoulli-test/epoch-0-mean:.1f` ({recorded}`S2.3.1-bernoulli-test/epoch-0-mean`),
-after it {glue:text}`S2.3.1-bernoulli-test/epoch-last-mean:.1f` ({recorded}`S2.3.1-bernoulli-test/epoch-last-mean`): "lower" than coins, yes, but not as a result of learning. For the study's
+**The network** is no coin before training either. Its p-value has more than two hundred zeros behind the point at both epochs. Before training the mean is {glue:text}`S2.3.1-bernoulli-test/epoch-0-mean:.1f` ({recorded}`S2.3.1-bernoulli-test/epoch-0-mean`),
+after it {glue:text}`S2.3.1-bernoulli-test/epoch-last-mean:.1f` ({recorded}`S2.3.1-bernoulli-test/epoch-last-mean`): "lower" than coins, yes, but already before learning. For the study's
 {published}`S2.3.1-bernoulli-test/epoch-0-p` the $p_i$ would have to be within {recorded}`S2.3.1-bernoulli-test/needed` of one half (root mean square, recorded pairs); ours are
-{recorded}`S2.3.1-bernoulli-test/epoch-0-units` away. Take the mean image off, and the distance from coins shrinks to {glue:text}`S2.3.1-bernoulli-test/centred-z:.1f` standard errors
-({recorded}`S2.3.1-bernoulli-test/centred-z`), from {glue:text}`S2.3.1-bernoulli-test/epoch-0-z:.0f` ({recorded}`S2.3.1-bernoulli-test/epoch-0-z`). Perhaps the study centred its images; it does not say.
+{recorded}`S2.3.1-bernoulli-test/epoch-0-units` away. Take the mean image off, and the distance from coins shrinks from
+{glue:text}`S2.3.1-bernoulli-test/epoch-0-z:.0f` to {glue:text}`S2.3.1-bernoulli-test/centred-z:.1f` standard errors (from {recorded}`S2.3.1-bernoulli-test/epoch-0-z` to
+{recorded}`S2.3.1-bernoulli-test/centred-z`, which fits the study's p-value). Perhaps the study centred its images; it does not say.
 
 What the test cannot see is the larger part. The 256 units scatter as {glue:text}`S2.3.1-bernoulli-test/epoch-0-bits:.0f` independent bits before and {glue:text}`S2.3.1-bernoulli-test/epoch-last-bits:.0f` after training
 ({recorded}`S2.3.1-bernoulli-test/epoch-0-bits` and {recorded}`S2.3.1-bernoulli-test/epoch-last-bits`), and go together along {glue:text}`S2.3.1-bernoulli-test/epoch-0-above:.0f` directions
@@ -846,7 +876,7 @@ What the test cannot see is the larger part. The 256 units scatter as {glue:text
 ## How good a stand-in is the pattern?
 
 The study's first question: how much of an approximation of the activations is the pattern? There are two answers. A {term}`linear probe` is a linear classifier fitted to one layer; it tells what *can* be read there. We fit
-one to the activations and one to the pattern. And we put the pattern into the network, once plain, once with each unit's zero or one multiplied by its mean active value $E[f \mid f > 0]$, which is the best constant.
+one to the activations and one to the pattern. And we put the pattern into the network, once plain, once with each unit's zero or one multiplied by its mean active value $E[f \mid f > 0]$, which is nearest to $f$ in mean square.
 
 :::{admonition} Guess first
 :class: tip
@@ -927,12 +957,12 @@ axes[1].axhline(np.mean(accuracies), color="0.5", lw=1, ls="--", label="unchange
 for ax, title in zip(axes, ("linear probe", "pattern in the layer's place"), strict=True):
     ax.set(xlabel="layer", title=title, ylim=(0, 1))
     ax.tick_params(axis="x", rotation=0)
-    ax.legend(fontsize="small", loc="lower left")
+    ax.legend(fontsize="small", loc="best")
 report.figure(
     fig,
     name="fig-patterns-probe",
     caption=f"Left: accuracy on held-out images of a linear probe of each layer's activations or pattern. Right: of the network itself with one layer replaced by its pattern. Means over {n_seeds} networks.",
-    alt=f"Left: the pattern's line lies near that of the activations, {series['pattern'][-1]:.2f} and {series['activations'][-1]:.2f} in layer 3. Right: scaled patterns keep {swaps['scaled pattern'].min():.2f} to "
+    alt=f"Left: the pattern's line lies below that of the activations, {series['pattern'][0]:.2f} and {series['activations'][0]:.2f} in layer 1, {series['pattern'][-1]:.2f} and {series['activations'][-1]:.2f} in layer 3. Right: scaled patterns keep {swaps['scaled pattern'].min():.2f} to "
     f"{swaps['scaled pattern'].max():.2f}, zeros and ones {swaps['zeros and ones'].min():.2f} to {swaps['zeros and ones'].max():.2f}; unchanged {np.mean(accuracies):.2f}.",
 )
 
@@ -950,17 +980,22 @@ for k in range(3):
                       label=f"probe of the {'pattern' if which else 'activations'} of layer {k + 1}")
         report.number(f"S1-Q1-approx/blank-{key}-{k + 1}", **over(probed["untrained"][:, which, k]), unit="share", tol=0.05)
     for key, which in (("scaled", 0), ("bits", 1)):
-        report.number(f"S1-Q1-approx/{key}-{k + 1}", **over(swapped[:, which, k]), unit="share", tol=0.12, label=f"accuracy, scaled pattern in place of layer {k + 1}" if which == 0 else None)
+        report.number(f"S1-Q1-approx/{key}-{k + 1}", **over(swapped[:, which, k]), unit="share", tol=0.2, label=f"accuracy, scaled pattern in place of layer {k + 1}" if which == 0 else None)
 report.number("S1-Q1-approx/kept", **over((probed["trained"][:, 1] / probed["trained"][:, 0]).mean(1)), unit="share", tol=0.04, label="accuracy of a probe of the pattern / of the activations")
 # fmt: on
 
 # %% [markdown]
 r"""
-**What to notice.** A probe loses little: of the third layer it reads {glue:text}`S1-Q1-approx/probe-f-3:.1%` from the activations and {glue:text}`S1-Q1-approx/probe-a-3:.1%` from the pattern (recorded
-{recorded}`S1-Q1-approx/probe-f-3` and {recorded}`S1-Q1-approx/probe-a-3`). Over the three layers the pattern keeps {glue:text}`S1-Q1-approx/kept:.1%` ({recorded}`S1-Q1-approx/kept`) of the probe's accuracy. The network itself does
-worse with it: {glue:text}`S1-Q1-approx/scaled-1:.0%` with the scaled pattern of the first layer, {glue:text}`S1-Q1-approx/scaled-3:.0%` with that of the third ({recorded}`S1-Q1-approx/scaled-1` and
-{recorded}`S1-Q1-approx/scaled-3`; unchanged {glue:text}`S1-Q1-approx/unchanged:.0%` and {recorded}`S1-Q1-approx/unchanged`). The scale is of little use: plain zeros and ones reach {glue:text}`S1-Q1-approx/bits-1:.0%` and
-{glue:text}`S1-Q1-approx/bits-3:.0%` ({recorded}`S1-Q1-approx/bits-1` and {recorded}`S1-Q1-approx/bits-3`). So who is active says most of what the layer knows, but not in the form that the next layers have learned to read.
+**What to notice.** A probe loses little in the third layer: it reads {glue:text}`S1-Q1-approx/probe-f-3:.1%` from the activations and {glue:text}`S1-Q1-approx/probe-a-3:.1%` from the pattern (recorded
+{recorded}`S1-Q1-approx/probe-f-3` and {recorded}`S1-Q1-approx/probe-a-3`). In the first it is {glue:text}`S1-Q1-approx/probe-f-1:.1%` and {glue:text}`S1-Q1-approx/probe-a-1:.1%` ({recorded}`S1-Q1-approx/probe-f-1` and
+{recorded}`S1-Q1-approx/probe-a-1`). Over the three layers the pattern keeps {glue:text}`S1-Q1-approx/kept:.0%` ({recorded}`S1-Q1-approx/kept`) of the probe's accuracy; a probe of shuffled labels has
+{glue:text}`S1-Q1-approx/chance:.0%` ({recorded}`S1-Q1-approx/chance`). A pattern keeps much without training, too: in untrained networks probes read {glue:text}`S1-Q1-approx/blank-f-3:.1%` and {glue:text}`S1-Q1-approx/blank-a-3:.1%` in the third layer
+({recorded}`S1-Q1-approx/blank-f-3` and {recorded}`S1-Q1-approx/blank-a-3`).
+
+The network itself does worse with it: {glue:text}`S1-Q1-approx/scaled-1:.0%` with the scaled pattern of the first layer, {glue:text}`S1-Q1-approx/scaled-3:.0%` with that of the third ({recorded}`S1-Q1-approx/scaled-1` and
+{recorded}`S1-Q1-approx/scaled-3`; unchanged {glue:text}`S1-Q1-approx/unchanged:.0%` and {recorded}`S1-Q1-approx/unchanged`). Here the networks differ much on digits (thin lines). The scale does not help: plain zeros and ones reach {glue:text}`S1-Q1-approx/bits-1:.0%` and
+{glue:text}`S1-Q1-approx/bits-3:.0%` ({recorded}`S1-Q1-approx/bits-1` and {recorded}`S1-Q1-approx/bits-3`). So who is active says most of what a linear probe finds in the layer, but not in the form that the next layers have learned to read. How
+often the next layer's signs come out right, [](#ch-modelling) computes and counts.
 
 ## The study's sentences and our numbers
 """
@@ -974,7 +1009,7 @@ r"""
 
 **The prediction** wants wide layers and pre-activations that are Gaussian over the images. It is for random units: one network is one draw, and after training it says nothing.
 
-**Few networks, one recipe.** Each comparison rests on three networks, on one learning rate (for default and half: two) and on a few epochs. A network that stays at the loss of guessing might leave it later.
+**Few networks, one recipe.** Each comparison rests on a few networks, on one learning rate (for default and half: two) and on a few epochs. A network that stays at the loss of guessing might leave it later.
 
 **The threshold** of one in a hundred for a saturated unit is ours. A unit that no image of a sample activates may still be active for another one.
 
@@ -984,7 +1019,7 @@ r"""
 
 :::{admonition} What we learned
 :class: important
-- Before training the law of $P_A$ follows from one number, the correlation of two images. The study's first two layers tell of its images, the others of PyTorch's biases.
+- Before training the law of $P_A$ follows from the correlation of two images and the mean square of a pixel. The study's first two layers tell of its images, the others of PyTorch's biases.
 - Units that are active half the time do not make ten layers learn. A signal that keeps its size does, saturated units or not.
 - At the start Hamming distance is an angle; "half" means right angles.
 - Training moves deep layers towards one half and classes apart. It makes no coins: 256 units scatter as a few dozen.
