@@ -9,15 +9,17 @@ PACKAGE = Path(__file__).parents[1] / "actlib"
 # From the bottom up; a module may import from the rows above its own.
 LAYERS = [
     {"store", "statistics", "theory", "arrangements", "shapes", "inputs", "bits", "names", "sources", "neighbours"}
-    | {"frames", "covariance", "linkage"},
+    | {"frames", "covariance", "linkage", "steps", "polygons", "planes"},
     {"folders", "archives", "models", "weights", "hooks", "rectangles", "published", "provenance"}
-    | {"objective", "slider", "cosines", "tiles"},
-    {"data", "resnets", "preactivation", "collection", "ledger", "votes", "hamming", "activity"},
-    {"train", "capture", "recorded", "independence", "spectra"},
-    {"checkpoints"},
+    | {"objective", "slider", "cosines", "tiles", "tracing", "gates", "clipping"},
+    {"data", "resnets", "preactivation", "collection", "ledger", "votes", "hamming", "activity"}
+    | {"assembly", "families", "cutters"},
+    {"train", "capture", "recorded", "independence", "spectra", "subdivision"},
+    {"checkpoints", "piecewise", "intervals"},
     {"zoo", "maps", "fields", "embed", "compress", "similarity", "patterns", "affine", "paths"}
-    | {"aliasing", "attacks", "robustness", "meta"},
-    {"constellations", "polytopes", "slices"},
+    | {"aliasing", "attacks", "robustness", "meta", "growth"},
+    {"constellations", "polytopes", "slices", "segments", "inradius", "noise", "reachability"},
+    {"boundaries"},
 ]
 # What a reader is handed: plots draws arrays and knows nothing of the package, report only reads the records.
 OUTLETS = {"plots": set(), "report": {"published", "provenance", "ledger", "frames", "slider", "recorded"}}
