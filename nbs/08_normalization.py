@@ -11,8 +11,8 @@ r"""
 (ch-normalization)=
 # Why does a deep network need help to learn?
 
-**Because PyTorch's own start loses the image: each layer keeps a sixth of the signal, and ten layers keep almost nothing. A start with the right variance is enough;
-normalisation does the same and more. Units that are always or never active are a sign of images that look alike, not the cause.**
+**Because PyTorch's own start loses the image: each layer keeps a sixth of the signal, and ten layers keep almost nothing. A start with the right variance is enough, and
+so is normalisation. Units that are always or never active are a sign of images that look alike, not the cause.**
 
 ```{figure} ../results/real/08_normalization/fig-normalization-activity.webp
 :name: fig-normalization-hero
@@ -73,10 +73,10 @@ r"""
 "10 fully connected layers with no normalization doesn't train", says the study, and compares five remedies: "Xavier" initialisation, batch, weight and layer
 normalisation, and self-normalising units. Its network is probably that of its first figure: ten hidden layers of {published}`S2.1-actprob/units` units. On this page it has
 {glue:text}`S3-xavier/units` units a layer and learns digits from {glue:text}`S3-xavier/images:,` images; in the recorded run {recorded}`S3-xavier/units` units and {recorded}`S3-xavier/images` images
-of CIFAR-10, so that the training fits into a quarter of an hour. (All the study says of its training is the number of epochs.)
+of CIFAR-10, so that the training takes minutes and not hours. (All the study says of its training is the number of epochs.)
 
 What the study calls Xavier is PyTorch's default. So we add Glorot's law {cite:p}`glorot-2010`, after whose first name, Xavier, the method is called, and the control that is missing, He's
-{cite:p}`he-2015-delving`. Both start without biases.
+{cite:p}`he-2015-delving`.
 """
 
 # %%
@@ -159,13 +159,13 @@ r"""
 
 Let a layer have $n$ inputs $f_i$ and independent weights of mean zero. The mean square of a pre-activation is then $n\,\mathrm{Var}(w)$ times the mean square of the inputs, plus the variance of the
 bias. The next ReLU passes half of it. Glorot's derivation has no ReLU: it keeps the variance of a *linear* network, forward and backward. He counts the ReLU. And PyTorch draws from
-$U(-1/\sqrt n, 1/\sqrt n)$, whose variance is a third of $1/n$.
+$U(-1/\sqrt n, 1/\sqrt n)$, whose variance is a third of $1/n$. The table has the variance of a weight and the factor by which ReLU and weights change the mean square in a layer. The default's biases have the variance of its weights; the two others start without.
 
-| | variance of a weight | of a bias | factor a layer, by theory | measured |
-|---|---|---|---|---|
-| PyTorch's default | $1 / 3 n_{in}$ | $1 / 3 n_{in}$ | $1/6$ | {glue:text}`S3-xavier/passed-default:.3f` |
-| Glorot ("Xavier") | $2 / (n_{in} + n_{out})$ | $0$ | $1/2$ | {glue:text}`S3-xavier/passed-glorot:.3f` |
-| He | $2 / n_{in}$ | $0$ | $1$ | {glue:text}`S3-he/passed:.3f` |
+| | weight | theory | ours |
+|---|---|---|---|
+| default | $1 / 3 n_{in}$ | $1/6$ | {glue:text}`S3-xavier/passed-default:.3f` |
+| Glorot | $2 / (n_{in} + n_{out})$ | $1/2$ | {glue:text}`S3-xavier/passed-glorot:.3f` |
+| He | $2 / n_{in}$ | $1$ | {glue:text}`S3-he/passed:.3f` |
 
 (Recorded: {recorded}`S3-xavier/passed-default`, {recorded}`S3-xavier/passed-glorot` and {recorded}`S3-he/passed`.) So "PyTorch initialize Linear layers like this" is wrong: a factor three
 is lost on top of the two of the ReLU. The variance of the weights of a square layer is {glue:text}`S3-xavier/like-pytorch:.2f` times that of Xavier's law.
@@ -180,7 +180,8 @@ Two numbers follow a signal through the layers: the mean square $q$ of the pre-a
 part that differs between images is $q(1 - c)$. In wide layers both have a recursion {cite:p}`cho-2009`:
 
 $$
-q' &= \frac{g\,q}{2} + s, \qquad c' = \frac{1}{q'}\left(\frac{g\,q}{2}\,k(c) + s\right), \\
+q' &= \frac{g\,q}{2} + s, \\
+c' &= \frac{1}{q'}\left(\frac{g\,q}{2}\,k(c) + s\right), \\
 k(c) &= \frac{1}{\pi}\left(\sqrt{1 - c^2} + c\,(\pi - \arccos c)\right),
 $$
 
@@ -445,9 +446,9 @@ report.number("S3-he/bits", changed["He"], unit="share", tol=0)
 
 # %% [markdown]
 r"""
-**What to notice.** Move the slider. With the default the units of layer ten are all-or-nothing: {glue:text}`S3-xavier/saturated-default:.0%` of them are saturated, that is, active for less than one
-image in a hundred or for all but one (recorded {recorded}`S3-xavier/saturated-default`). He's law, with the same depth and no biases, has {glue:text}`S3-he/saturated:.0%` (recorded
-{recorded}`S3-he/saturated`). So depth alone does not make them so; the biases do, beside a signal that vanishes. The curves of theory use nothing but two numbers of the images. The spread in layer ten is {glue:text}`S3-xavier/spread-default:.2f` and
+**What to notice.** Move the slider. With the default the units of layer ten are all-or-nothing: {glue:text}`S3-xavier/saturated-default:.0%` of them are saturated, that is, active or silent for less than
+one image in a hundred (recorded {recorded}`S3-xavier/saturated-default`). He's law, with the same depth and no biases, has {glue:text}`S3-he/saturated:.0%` (recorded
+{recorded}`S3-he/saturated`). So depth alone does not make all of them so; the biases do, beside a signal that vanishes. (On the digits, He's law has so many because of the dark background that they share.) The curves of theory use nothing but two numbers of the images. The spread in layer ten is {glue:text}`S3-xavier/spread-default:.2f` and
 {glue:text}`S3-he/spread:.2f` (recorded {recorded}`S3-xavier/spread-default` and {recorded}`S3-he/spread`).
 
 Layer normalisation follows He, as the theorem says: {glue:text}`S3-ln/spread:.2f` (recorded {recorded}`S3-ln/spread`). It makes the units of one image comparable, not the images of one unit, and
@@ -794,12 +795,12 @@ r"""
 **What to notice.** He's law goes from a spread of {glue:text}`S3-xavier/before-he:.2f` to {glue:text}`S3-xavier/after-he:.2f` and layer normalisation from {glue:text}`S3-xavier/before-layernorm:.2f` to
 {glue:text}`S3-xavier/after-layernorm:.2f`, towards one half. Weight normalisation starts at {glue:text}`S3-xavier/before-weightnorm:.2f` and *leaves* it, for {glue:text}`S3-xavier/after-weightnorm:.2f` (recorded:
 {recorded}`S3-xavier/before-he` to {recorded}`S3-xavier/after-he`, {recorded}`S3-xavier/before-layernorm` to {recorded}`S3-xavier/after-layernorm`, {recorded}`S3-xavier/before-weightnorm` to {recorded}`S3-xavier/after-weightnorm`).
-So one half is not what activations "learn". On the digits, with a small rate, He's law hardly moves. With it {glue:text}`S3-xavier/ends-before-he:.0%` of all hidden units are saturated before training and
+So one half is not what activations "learn". On the digits, with a small rate, He's law hardly moves. In its networks {glue:text}`S3-xavier/ends-before-he:.0%` of all hidden units are saturated before training and
 {glue:text}`S3-xavier/ends-after-he:.0%` after it (recorded {recorded}`S3-xavier/ends-before-he` and {recorded}`S3-xavier/ends-after-he`).
 
 Of the networks with ReLU only batch normalisation stays: {glue:text}`S3-bn/restricted:.2f` (recorded {recorded}`S3-bn/restricted`). The study is right about what happens. It need not happen: each unit has a learned shift $\beta$ and scale
 $\gamma$ behind the norm, which could move $P_A$ to $\Phi(\beta / |\gamma|)$. They are hardly used: the root mean square of $\beta / \gamma$ is {glue:text}`S3-bn/shift:.3f`, and it alone would give a spread of
-{glue:text}`S3-bn/by-shift:.3f` (recorded {recorded}`S3-bn/shift` and {recorded}`S3-bn/by-shift`). The rest of the spread comes from laws that are not symmetric: the mean stays at zero, the median does not.
+{glue:text}`S3-bn/by-shift:.3f` (recorded {recorded}`S3-bn/shift` and {recorded}`S3-bn/by-shift`). The rest of the spread comes from laws that are not symmetric: the mean stays near zero, the median does not.
 
 ## What are the running averages for?
 
@@ -913,7 +914,7 @@ batch it is {glue:text}`S3-bn/by-batch:.2f` from the first step on. Once the ave
 {recorded}`S3-bn/by-batch` and {recorded}`S3-bn/by-images`).
 
 Trained with running averages, the network ends at {glue:text}`S3-bn/literal-accuracy:.1%`, where batches reach {glue:text}`S3-bn/batch-accuracy:.1%` (recorded {recorded}`S3-bn/literal-accuracy` and
-{recorded}`S3-bn/batch-accuracy`, one seed each). Ioffe and Szegedy give a reason: the gradient does not know of the averages, so a step may change what the norm then takes back. What they are good for is the trained network: by the statistics of
+{recorded}`S3-bn/batch-accuracy`, one seed each). On the digits the gap is large from the start; on photographs it is small, and in the first epochs there is none. Ioffe and Szegedy give a reason why averages may harm: the gradient does not know of the averages, so a step may change what the norm then takes back. What they are good for is the trained network: by the statistics of
 the batch an answer depends on which other images are there. Two random orders gave {glue:text}`S3-bn/changed:.1%` of the held-out images another class (recorded {recorded}`S3-bn/changed`). With the averages it is none, by
 construction.
 
@@ -997,11 +998,12 @@ report.number("S3-selu/default-accuracy", float(wrong_start[-1, 3]), unit="share
 # %% [markdown]
 r"""
 **What to notice.** With weights of variance $1/n_{in}$ the outputs of layer ten have the mean {glue:text}`S3-selu/mean:.3f` and the deviation {glue:text}`S3-selu/deviation:.2f` (recorded {recorded}`S3-selu/mean` and
-{recorded}`S3-selu/deviation`), whatever the images began with: zero and one attract. With PyTorch's default the deviation is {glue:text}`S3-selu/deviation-default:.2f` (theory {glue:text}`S3-selu/deviation-theory:.2f`,
+{recorded}`S3-selu/deviation`), though the first layer begins elsewhere: zero and one attract. With PyTorch's default the deviation is {glue:text}`S3-selu/deviation-default:.2f` (theory {glue:text}`S3-selu/deviation-theory:.2f`,
 recorded {recorded}`S3-selu/deviation-default`). The constants alone do not do it.
 
 Does SELU *need* its start? It needs it to be normal, and not to learn: from the default it learns, too, but more slowly, with a training loss of {glue:text}`S3-selu/default-loss:.2f` at the end instead of
-{glue:text}`S3-xavier/loss-selu:.2f` (recorded {recorded}`S3-selu/default-loss` and {recorded}`S3-xavier/loss-selu`). Around zero SELU is steeper than a ReLU, so that less is lost in each layer.
+{glue:text}`S3-xavier/loss-selu:.2f` (recorded {recorded}`S3-selu/default-loss` and {recorded}`S3-xavier/loss-selu`; one seed against three). In the recorded run its held-out accuracy, {recorded}`S3-selu/default-accuracy`, is no lower for it than the {recorded}`S3-xavier/accuracy-selu`
+of the right start. Around zero SELU is steeper than a ReLU, so that less is lost in each layer.
 
 ## The document's sentences and our numbers
 """
@@ -1017,7 +1019,7 @@ r"""
 
 **Alike inputs.** The digits have a dark background in common, so that their first layer is saturated already. Photographs are less alike. This is a property of the data, and the same formula has both.
 
-**The rate after a few epochs.** It favours a quick start. Another rate may win at the end, and the order of the kinds among those that learn hangs on it.
+**The rate after a few epochs.** It favours a quick start. Another rate may win at the end, and the order of the kinds among those that learn hangs on it. On both data sets some kind took the smallest or the largest of the three rates, so a wider grid might serve it better.
 
 **Few seeds, few images.** Three seeds show that a network does not learn, or learns. They do not rank methods whose accuracies differ by a point or two. With fewer photographs than the study had, overfitting comes sooner, and most accuracies are lower.
 

@@ -228,10 +228,8 @@ def test_equal_bits_of_relus_alone_are_not_the_same_region_with_pooling():
 def test_four_candidates_that_are_the_same_in_one_point_make_a_cross():
     model = nn.Sequential(nn.Linear(2, 4), nn.Unflatten(1, (1, 2, 2)), nn.MaxPool2d(2), nn.Flatten()).eval()
     with torch.no_grad():
-        model[0].weight.copy_(
-            torch.tensor([[0.0, 0], [1, 0], [0, 1], [1, 1]]) @ torch.tensor([[0.8, 0.6], [-0.6, 0.8]])
-        )
-        model[0].bias.copy_(torch.tensor([0.0, 0.1, 0.3, 0.4]))
+        model[0].weight.copy_(torch.tensor([[0.0, 0], [1, 0], [0, 1], [1, 1]]) @ torch.tensor([[4.0, 3], [-3, 4]]))
+        model[0].bias.copy_(torch.tensor([0.0, 1, 2, 3]))
     part = slices.partition(piecewise.trace(model, (2,)), UNIT, SQUARE)
     assert (len(part), part.mesh.euler, len(part.mesh.points)) == (4, 1, 9)
 
