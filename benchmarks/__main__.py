@@ -1,10 +1,12 @@
-"""Run every job beside this file, print one table, and write ``results/bench/<device>.json``.
+"""Run jobs of this folder, print one table, and write them to ``results/bench/<device>.json``.
 
-Usage: ``python -m benchmarks [job ...] [--device cpu] [--threads 1]``. With jobs named, nothing is written.
+Usage: ``python -m benchmarks [job ...] [--device cpu] [--threads 1] [--dry]``. Jobs that are not
+named keep what they have there.
 """
 
 import argparse
 import importlib
+import json
 import pkgutil
 import platform
 from importlib.metadata import version
@@ -54,23 +56,29 @@ def main() -> None:
     parser.add_argument("jobs", nargs="*", metavar="job", help=f"of {', '.join(JOBS)}; all, if none is named")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--dry", action="store_true", help="write nothing")
     options = parser.parse_args()
     if unknown := set(options.jobs) - set(JOBS):
         parser.error(f"unknown job {sorted(unknown)}; there are {JOBS}")
     torch.set_num_threads(options.threads)
-    rows = []
+    rows, path = [], RESULTS / f"{options.device}.json"
     for job in options.jobs or JOBS:
         print(f"{job} on {processor(options.device)}, threads: {options.threads}", flush=True)
-        rows += importlib.import_module(f"benchmarks.{job}").rows(options.device)
+        rows += (found := importlib.import_module(f"benchmarks.{job}").rows(options.device))
+        if not options.dry:
+            keep(path, job, found, options)
     print(table(rows))
-    if not options.jobs:
-        content = {
-            "device": options.device, "processor": processor(options.device), "threads": options.threads,
-            "versions": provenance.versions() | {"captum": version("captum")},
-            "rows": [row._asdict() for row in rows],
-        }  # fmt: skip
-        path = store.write_json(RESULTS / f"{options.device}.json", content)
-        print(f"written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+
+
+def keep(path: Path, job: str, rows: list[Row], options: argparse.Namespace) -> None:
+    """Write the rows of one job beside those of the others, with what they were measured on."""
+    jobs = json.loads(path.read_text())["jobs"] if path.exists() else {}
+    jobs[job] = {
+        "processor": processor(options.device), "threads": options.threads,
+        "versions": provenance.versions() | {"captum": version("captum")}, "rows": [row._asdict() for row in rows],
+    }  # fmt: skip
+    kept = {name: jobs[name] for name in sorted(jobs) if name in JOBS}
+    store.write_json(path, {"device": options.device, "jobs": kept})
 
 
 if __name__ == "__main__":
