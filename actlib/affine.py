@@ -28,7 +28,7 @@ class Maps(NamedTuple):
     Attributes
     ----------
     weight
-        W, (b, k, *shape).
+        W, ``(b, k, *shape)``.
     bias
         b, (b, k): what the frozen network makes of zero, and so no difference to f(x).
     pattern
@@ -95,7 +95,7 @@ def maps(
     model
         A network in eval mode, or what ``piecewise.trace`` made of it, which saves time in a loop.
     x
-        (b, *shape).
+        ``(b, *shape)``.
     layer
         A gate (then its values before), an affine layer, or None: the output.
     units
@@ -166,7 +166,7 @@ def _reverse(network: Piecewise, x: Tensor, choices: dict[str, Tensor], target: 
 
 
 def _pull(network: Piecewise, choices: dict[str, Tensor], target: int, units: Tensor) -> Tensor:
-    """Return the gradients of units of one value with respect to the input: (b, k, *shape), or (1, k, *shape)."""
+    """Return the gradients of units with respect to the input: ``(b, k, *shape)``, or ``(1, k, *shape)``."""
     shape = network.shape_of(target)
     start = torch.zeros(1, len(units), math.prod(shape), dtype=network.dtype, device=network.device)
     start[0, torch.arange(len(units)), units] = 1

@@ -15,7 +15,7 @@ class State:
     gate
         At which it waits, or None before the first and at the end.
     constant, directions
-        There, or at the end: (b, *shape) and (b, m, *shape), or (1, m, *shape) as long as all share them.
+        There, or at the end: ``(b, *shape)`` and ``(b, m, *shape)``, or ``(1, m, *shape)`` as long as all share them.
     """
 
     def __init__(self, constant: Tensor, directions: Tensor):

@@ -101,7 +101,7 @@ def pass_through(step: Step, choices: Tensor, values: Tensor) -> Tensor:
 
 
 def decide(gate: Gate, values: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "n ..."]:
-    """Return what a gate chooses for values (n, *gate.before): bits of a ReLU, places of max-pooling."""
+    """Return what a gate chooses for values ``(n, *gate.before)``: bits of a ReLU, places of max-pooling."""
     if gate.kind == "relu":
         return values > 0
     windows = gate.windows
@@ -119,7 +119,7 @@ def choose(step: Step, values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pull_back(step: Step, choices: Tensor, gradient: Tensor, before: tuple[int, ...]) -> Tensor:
-    """Return the gradient in front of a gate, (..., *before), from that behind it: the transpose of pass_through."""
+    """Return the gradient before a gate, ``(..., *before)``, from that behind it: pass_through transposed."""
     if step.kind == "relu":
         return pass_through(step, choices, gradient)
     n_axes = len(step.shape) - 1
@@ -143,7 +143,7 @@ def leads(gate: Gate, choices: Tensor, values: Tensor) -> Tensor:
     Parameters
     ----------
     gate, choices, values
-        Choices (..., *gate.shape) and values (..., *gate.before), whose leading axes go together.
+        Choices ``(..., *gate.shape)`` and values ``(..., *gate.before)``, whose leading axes go together.
 
     Returns
     -------

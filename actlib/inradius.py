@@ -65,7 +65,7 @@ def inradius(
     model
         A network in eval mode, or what ``piecewise.trace`` made of it.
     x
-        (b, *shape).
+        ``(b, *shape)``.
     norm
         Of the ball.
     gates

@@ -26,7 +26,7 @@ class NoiseWalk(NamedTuple):
     n_restarts
         How often none did.
     copies
-        (n, *shape): at the end, all in the region.
+        ``(n, *shape)``: at the end, all in the region.
     """
 
     sigmas: Float[Tensor, " steps"]
@@ -93,7 +93,7 @@ def noise_walk(
     model
         A network in eval mode, or what ``piecewise.trace`` made of it.
     x
-        One sample (*shape).
+        One sample ``(*shape)``.
     generator
         On the CPU.
     n_copies, n_steps

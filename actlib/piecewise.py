@@ -53,7 +53,7 @@ class Piecewise:
         self._needed = {place: k for k, step in enumerate(steps) for place in step.inputs} | {output: len(steps)}
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the outputs of samples (b, *shape)."""
+        """Return the outputs of samples ``(b, *shape)``."""
         with torch.no_grad():
             return assembly.run(self.steps, self.output, self.points(x))
 
@@ -63,7 +63,7 @@ class Piecewise:
         Raises
         ------
         ValueError
-            If their shape is not (b, *shape) or they are not finite.
+            If their shape is not ``(b, *shape)`` or they are not finite.
         """
         if x.ndim != len(self.shape) + 1 or tuple(x.shape[1:]) != self.shape or len(x) == 0:
             raise ValueError(f"x has shape {tuple(x.shape)}; give samples (b, {', '.join(map(str, self.shape))})")
@@ -73,7 +73,7 @@ class Piecewise:
 
     @torch.no_grad()
     def pattern(self, x: Tensor) -> Pattern:
-        """Return the pattern of samples (b, *shape)."""
+        """Return the pattern of samples ``(b, *shape)``."""
         x = self.points(x)
         widest = max(math.prod(step.shape) for step in self.steps) if self.steps else 1
         parts = [self.run(block)[1] for block in x.split(max(1, _VALUES // widest))]
@@ -87,7 +87,7 @@ class Piecewise:
         choices: Mapping[str, Tensor] | None = None,
         watch: Callable[[Gate, Tensor], None] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return one value of samples (b, *shape) and the choices on the way to it.
+        """Return one value of samples ``(b, *shape)`` and the choices on the way to it.
 
         Parameters
         ----------
@@ -172,9 +172,9 @@ class Piecewise:
         Parameters
         ----------
         constant
-            x0, (b, *shape).
+            x0, ``(b, *shape)``.
         directions
-            d, (b, m, *shape), or (1, m, *shape) if all have the same: then what comes before the first gate is
+            d, ``(b, m, *shape)``, or ``(1, m, *shape)`` if all have the same: then what comes before the first gate is
             computed once.
         """
         constant = self.points(constant)

@@ -21,7 +21,7 @@ class Plane(NamedTuple):
     origin
         The point (0, 0): the first input.
     axes
-        (2, *shape), at right angles, of length 1.
+        ``(2, *shape)``, at right angles, of length 1.
     corners
         (3, 2), where the three inputs are.
     """

@@ -30,7 +30,7 @@ class HitAndRun(NamedTuple):
     Attributes
     ----------
     samples
-        (n, b, *shape).
+        ``(n, b, *shape)``.
     lengths
         (n, b): of the chord, in L2, from which each was drawn.
     """
@@ -55,7 +55,7 @@ def chords(
     model
         A network in eval mode, or what ``piecewise.trace`` made of it.
     x, directions
-        (b, *shape); t counts in lengths of the direction.
+        ``(b, *shape)``; t counts in lengths of the direction.
     gates
         Which keep their choices: the first ones up to some gate, or None: all.
     box

@@ -28,7 +28,7 @@ class Reach(NamedTuple):
         a pattern that nobody can reach; NaN if a choice contradicts the others whatever the input, as a unit that is on
         with no input, or if the box holds no point on the right sides at all.
     point
-        Where it is taken, (*shape), or None.
+        Where it is taken, ``(*shape)``, or None.
     verified
         Whether the network itself gives the point this pattern.
     """

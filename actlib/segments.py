@@ -61,7 +61,7 @@ class Segments(NamedTuple):
     crossings
         What changes between pieces.
     constant, directions
-        The outputs of the network in each piece, (p, *out): constant + t directions at the time t. None if the last
+        The outputs of the network in each piece, ``(p, *out)``: constant + t directions at the time t. None if the last
         gate was named.
     """
 
@@ -116,7 +116,7 @@ def between(
     network
         Of ``piecewise.trace``, in float64.
     first, second
-        As many inputs each, (s, *shape).
+        As many inputs each, ``(s, *shape)``.
     last
         The gate to end at; None goes on to the outputs.
     most

@@ -42,7 +42,7 @@ class Partition(NamedTuple):
     levels
         By the names of the gates. The cells of the last one are the polygons.
     constant, directions
-        The outputs of the network in each cell, (p, *out) and (p, 2, *out): at the coordinates (x, y) they are
+        The outputs of the network in each cell, ``(p, *out)`` and ``(p, 2, *out)``: at the coordinates (x, y) they are
         constant + x directions[0] + y directions[1]. None if the partition ends at a gate.
     """
 

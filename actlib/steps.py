@@ -58,7 +58,7 @@ class Step:
     push
         The linear part.
     pull
-        The transpose of the linear part: a gradient (n, *shape) becomes one for each input.
+        The transpose of the linear part: a gradient ``(n, *shape)`` becomes one for each input.
     slope
         What a ReLU that is off multiplies by.
     windows
