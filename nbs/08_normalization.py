@@ -161,7 +161,7 @@ Let a layer have $n$ inputs $f_i$ and independent weights of mean zero. The mean
 bias. The next ReLU passes half of it. Glorot's derivation has no ReLU: it keeps the variance of a *linear* network, forward and backward. He counts the ReLU. And PyTorch draws from
 $U(-1/\sqrt n, 1/\sqrt n)$, whose variance is a third of $1/n$. The table has the variance of a weight and the factor by which ReLU and weights change the mean square in a layer. The default's biases have the variance of its weights; the two others start without.
 
-| | weight | theory | ours |
+| start | weight | theory | ours |
 |---|---|---|---|
 | default | $1 / 3 n_{in}$ | $1/6$ | {glue:text}`S3-xavier/passed-default:.3f` |
 | Glorot | $2 / (n_{in} + n_{out})$ | $1/2$ | {glue:text}`S3-xavier/passed-glorot:.3f` |

@@ -409,7 +409,7 @@ report.number("S4.2b-halfnormal-fit/lower-large", float(np.maximum(4 * (white[:2
 
 # %% [markdown]
 r"""
-| $\sigma$ | document's numbers | ours, 300 units |
+| estimate of $\sigma$ | document's numbers | ours, 300 units |
 |---|---|---|
 | from the mean (20) | {glue:text}`S4.2b-halfnormal-fit/document-from-mean:.4f`, printed {published}`S4.2b-halfnormal-fit/sigma-from-mean` | {glue:text}`S4.2b-halfnormal-fit/sigma-from-mean:.4f` |
 | from (21) as printed | {glue:text}`S4.2b-halfnormal-fit/document-as-printed:.4f` | {glue:text}`S4.2b-halfnormal-fit/as-printed:.4f` |

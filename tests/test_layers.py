@@ -9,15 +9,15 @@ PACKAGE = Path(__file__).parents[1] / "actlib"
 # From the bottom up; a module may import from the rows above its own.
 LAYERS = [
     {"store", "statistics", "theory", "arrangements", "shapes", "inputs", "bits", "names", "sources", "neighbours"}
-    | {"frames", "covariance", "linkage", "steps", "polygons", "planes"},
+    | {"frames", "covariance", "linkage", "steps", "polygons", "planes", "balls"},
     {"folders", "archives", "models", "weights", "hooks", "rectangles", "published", "provenance"}
     | {"objective", "slider", "cosines", "tiles", "tracing", "gates", "clipping"},
     {"data", "resnets", "preactivation", "collection", "ledger", "votes", "hamming", "activity"}
-    | {"assembly", "families", "cutters"},
+    | {"assembly", "families", "cutters", "energies"},
     {"train", "capture", "recorded", "independence", "spectra", "subdivision"},
     {"checkpoints", "piecewise", "intervals"},
     {"zoo", "maps", "fields", "embed", "compress", "similarity", "patterns", "affine", "paths"}
-    | {"aliasing", "attacks", "robustness", "meta", "growth"},
+    | {"aliasing", "attacks", "robustness", "meta", "growth", "midpoints", "targets"},
     {"constellations", "polytopes", "slices", "segments", "inradius", "noise", "reachability"},
     {"boundaries"},
 ]

@@ -15,6 +15,7 @@ _CORRECTIONS = {
     # sphinx-exercise and sphinx-proof: one id for every box of a page
     ' id="exercise-content"': "",
     ' id="proof-content"': "",
+    ' id="proof"': "",
 }
 
 

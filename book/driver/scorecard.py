@@ -30,8 +30,8 @@ _JUDGED = ("differs", "settled", "holds")
 _INTRODUCTION = """(scorecard)=
 # Scorecard
 
-This page is generated from our runs. It lists {n} experiments, the unfinished ones too: what the documents report or propose, and controls
-that they left out.
+This page is generated from our runs. It lists {n} experiments, the unfinished ones too: what the documents report or
+propose, and controls that they left out.
 So far {judged} have a verdict: {own} on the document's own data, {other} on a stand-in, because the document's data or
 network is not publicly available. A verdict on a stand-in is a preview, not a reproduction.
 """
