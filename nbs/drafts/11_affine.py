@@ -738,9 +738,10 @@ def by_others(targets, atoms, near):
             "PCA": (1 - along).clamp(min=0).sqrt(), "random, same moments": pursue(targets, kin, n_steps)[0], "random": pursue(targets, blind, n_steps)[0]}
 
 
-dictionary, asked = ({name: maps_of(name, points) for name in nets} for points in (store, queries))
+pursued = ("MLP", "convnet", "convnet, untrained")
+dictionary, asked = ({name: maps_of(name, points) for name in pursued} for points in (store, queries))
 captured, taken = {}, {}
-for name in ("MLP", "convnet", "convnet, untrained"):
+for name in pursued:
     near = hamming.nearest(packed(name, queries), max(COUNTS), packed(name, store)).indices
     for targets, atoms in zip(asked[name], dictionary[name], strict=True):
         left, taken[name] = pursue(targets, atoms, n_steps)
@@ -841,7 +842,7 @@ for steps in (10, 100):
     report.number(f"S6.3-mp/document-random-{steps}", float(1 - toss[:, steps - 1].mean()), unit="share", tol=0.01)
 best = float((1 - toss[:, 0].square()).sqrt().mean())
 report.number("S6.3-mp/document-random-cosine", best, tol=0.01)
-del document
+del document, dictionary, store
 # fmt: on
 
 # %% [markdown]
@@ -1026,7 +1027,8 @@ The convnet's maps turn most: almost no image keeps its map at $\sigma = 10^{-3}
 {glue:text}`S6.4-angles/angle-mlp:.0f` ({recorded}`S6.4-angles/angle-convnet` and {recorded}`S6.4-angles/angle-mlp`).
 
 The study has one figure for training and one for validation images. At $\sigma = 0.1$ the mean angle of training images is larger by {glue:text}`S6.4-angles/difference-middle:.2f` degrees, with an interval (two standard errors) of plus or minus
-{glue:text}`S6.4-angles/difference-middle-interval:.2f` (recorded {recorded}`S6.4-angles/difference-middle` and {recorded}`S6.4-angles/difference-middle-interval`). DIFFERENCE
+{glue:text}`S6.4-angles/difference-middle-interval:.2f` (recorded {recorded}`S6.4-angles/difference-middle` and {recorded}`S6.4-angles/difference-middle-interval`). A difference smaller than its
+interval is none that we can tell from chance.
 
 ## The document's sentences and our numbers
 """
