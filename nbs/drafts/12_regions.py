@@ -11,8 +11,8 @@ r"""
 (ch-regions)=
 # How large is a linear region, and how many are there?
 
-**A thousandth of the way to the next image, often less, and far too many to list. But on a plane through three images they can all be drawn, exactly, and there every way of
-counting can be tested.**
+**The nearest end of a region is a few thousandths of the way to the next image, or less; other directions lead much farther. There are too many regions to list. But on a plane through three
+images they can all be drawn, exactly, and there every way of counting can be tested.**
 
 ```{figure} ../results/real/12_regions/fig-regions-slice.webp
 :name: fig-regions-hero
@@ -28,8 +28,8 @@ What you will be able to draw: every linear region of a network on a plane throu
 - Measure the distance from an image to the end of its region, and know what noise makes of it.
 - Tell which layers make as many regions as the theorem allows.
 
-**You need** the {term}`pattern` of a network, and [](#ch-modelling) for the theorem on regions. **Time:** 30 minutes to read, one minute to run. **Document:** sections 6.5 and 7.1 to 7.3 of
-the "Study on Activation Patterns" {cite:p}`swiniarski-patterns`; most of 7 are ideas that it leaves for later. **Data:** scikit-learn's handwritten digits {cite:p}`alpaydin-1998` (CC BY); in the
+**You need** the {term}`pattern` of a network, and [](#ch-modelling) for the theorem on regions. **Time:** 30 minutes to read, one minute to run. **Document:** the end of section 6 and most of section 7 of
+the "Study on Activation Patterns" {cite:p}`swiniarski-patterns`; much of it are ideas for later. **Data:** scikit-learn's handwritten digits {cite:p}`alpaydin-1998` (CC BY); in the
 recorded run CIFAR-10 {cite:p}`krizhevsky-2009`.
 :::
 """
@@ -377,7 +377,9 @@ report.number("S7.2-idea3/growth", grown["relu3"][-1] / grown["relu3"][0], tol=2
 
 # %% [markdown]
 r"""
-**What to notice.** TODO
+**What to notice.** Before training the square holds {glue:text}`S7.2-idea3/untrained:,` regions (recorded {recorded}`S7.2-idea3/untrained`), after the first epoch
+{glue:text}`S7.2-idea3/one-epoch:,` ({recorded}`S7.2-idea3/one-epoch`). In the end there are {glue:text}`S7.2-idea3/growth:.1f` times as many as at the start ({recorded}`S7.2-idea3/growth`). The weights set how
+many lines pass between the images. Hanin and Rolnick {cite:p}`hanin-2019-patterns` found the same: the number stays near what the count of units suggests, and far from what depth would allow.
 
 ## Where max-pooling chooses
 
@@ -424,7 +426,9 @@ report.number("S7.2-idea3/convnet-part", convnet_part, unit="share", tol=0)
 
 # %% [markdown]
 r"""
-**What to notice.** TODO
+**What to notice.** In a square of {glue:text}`S7.2-idea3/convnet-part:.1%` of the width the convnet has {glue:text}`S7.2-idea3/convnet:,` regions, but its ReLUs only
+{glue:text}`S7.2-idea3/convnet-bits:,` patterns (recorded {recorded}`S7.2-idea3/convnet` and {recorded}`S7.2-idea3/convnet-bits`, in a square of {recorded}`S7.2-idea3/convnet-part`). The study's patterns are made of bits alone. With max-pooling
+they do not tell which affine map an image meets; the choices belong to the pattern.
 
 ## Counting from widths
 
@@ -484,7 +488,13 @@ for name, sizes in measures.items():
 
 # %% [markdown]
 r"""
-**What to notice.** TODO
+**What to notice.** A point lands in a piece of twice the size twice as often. So one over the mean size undercounts: on the plane it finds {glue:text}`S7.2-idea2/plane-mean:.2f` of the regions, on the line
+{glue:text}`S7.2-idea2/line-mean:.2f` (recorded {recorded}`S7.2-idea2/plane-mean` and {recorded}`S7.2-idea2/line-mean`). The closed form is one over one plus the squared coefficient of variation of the sizes,
+{glue:text}`S7.2-idea2/plane-expected:.2f` and {glue:text}`S7.2-idea2/line-expected:.2f` here.
+
+The mean of one over the size is right on average, {glue:text}`S7.2-idea2/plane-harmonic:.2f` and {glue:text}`S7.2-idea2/line-harmonic:.2f` (recorded {recorded}`S7.2-idea2/plane-harmonic` and {recorded}`S7.2-idea2/line-harmonic`): each piece is met
+in proportion to its size and then counted with one over its size. A few tiny pieces carry it, so single estimates reach up to {glue:text}`S7.2-idea2/plane-largest:.1f` times the truth. The study's sentence holds for the mean over
+all regions, which nobody knows before having counted them.
 
 ## Counting by trying
 
@@ -551,7 +561,12 @@ report.number("S7.2-idea1/verified", float(np.mean([one.verified for one in trie
 
 # %% [markdown]
 r"""
-**What to notice.** TODO
+**What to notice.** With eight units the method works: hits give {glue:text}`S7.2-idea1/small:.2f` of the exact count (recorded {recorded}`S7.2-idea1/small`). With 24 units and the same four inputs {glue:text}`S7.2-idea1/expected-24:.2%` of the
+patterns occur, and with 64 units one in {glue:text}`S7.2-idea1/tests:.0e`. A figure at the end of the chapter shows the fall.
+
+In our network the first layer has as many units as its rank, so *every* pattern of it occurs; among inputs from −1 to 1 all that we tried did ({glue:text}`S7.2-idea1/first:.0%`, recorded {recorded}`S7.2-idea1/first`). Of random patterns of
+all three layers none of {glue:text}`S7.2-idea1/trials` was reached, in the whole space (recorded {recorded}`S7.2-idea1/network` of {recorded}`S7.2-idea1/trials`). No hit gives no count. But of patterns *one bit away* from that of an image
+{glue:text}`S7.2-idea1/neighbours:.0%` can be reached ({recorded}`S7.2-idea1/neighbours`). To find regions, walk from one to the next, as the drawing of the plane does.
 
 ## Only a few left?
 
@@ -679,7 +694,14 @@ report.number("S7.1c-conditional-count/samples", n_samples, tol=0)
 
 # %% [markdown]
 r"""
-**What to notice.** TODO
+**What to notice.** On the plane the study is right: the second layer makes {glue:text}`S7.1c-conditional-count/plane:.0f` pieces of a typical cell of the first, the third {glue:text}`S7.3-conditional/plane:.0f` of a
+cell of both (medians; recorded {recorded}`S7.1c-conditional-count/plane` and {recorded}`S7.3-conditional/plane`). A small cell is met by few lines. Large cells have up to {glue:text}`S7.1c-conditional-count/plane-largest` and
+{glue:text}`S7.3-conditional/plane-largest` ({recorded}`S7.1c-conditional-count/plane-largest` and {recorded}`S7.3-conditional/plane-largest`).
+
+In the whole space it is not. A linear program tells whether a unit is on for some inputs of the cell and off for others. This is so for {glue:text}`S7.1c-conditional-count/cut:.0%` of the units of layer 2 that were tried in a cell of
+layer 1, and for {glue:text}`S7.3-conditional/cut:.0%` of those of layer 3 in a cell of layers 1 and 2 (recorded {recorded}`S7.1c-conditional-count/cut` and {recorded}`S7.3-conditional/cut`). Hyperplanes that cut a convex cell leave one
+piece more than there are of them, at least. The general bound of layer 2, $F$ with the number of active units as the dimension, has {glue:text}`S7.1c-conditional-count/bound:.0f` digits. A walk of {glue:text}`S7.1c-conditional-count/samples`
+points meets {glue:text}`S7.1c-conditional-count/met:.0f` and {glue:text}`S7.3-conditional/met:.0f` patterns, and can only miss some.
 
 ## How far to the end of a region?
 
@@ -696,7 +718,7 @@ shrinkings
 
 # %% [markdown]
 r"""
-All four are 0.1 times a power of 0.8, up to the last digit: the program shrank by a fifth, not by half. So its scales are steps of a ladder.
+All four are $0.1$ times a power of $0.8$, up to the last digit: the program shrank by a fifth, not by half. So its scales are steps of a ladder.
 
 No walk is needed. Inside of a region all values are affine, so the distance to its boundary is exact: the smallest of $|z_j| / \lVert\nabla z_j\rVert$ over the units, the {term}`inradius`.
 
@@ -876,7 +898,16 @@ report.number("S6.5-polytopes/slope", float(slope), tol=0.15, label="exponent of
 
 # %% [markdown]
 r"""
-**What to notice.** TODO
+**What to notice.** The walk ends where about a fifth survives, at {glue:text}`S6.5-polytopes/ratio:.1f` mean inradii (recorded {recorded}`S6.5-polytopes/ratio`). The law explains why: noise survives as $\exp(-\rho\sigma/\sqrt{6\pi})$, with
+$\rho$ one over the mean inradius, and at seven inradii {glue:text}`S6.5-polytopes/at-seven:.0%` of the copies stay (predicted {glue:text}`S6.5-polytopes/predicted-seven:.0%`; recorded {recorded}`S6.5-polytopes/at-seven`). So the study's last scale is not the size of
+a region but several times its inradius. Rates of layers add: one over the sum of one over our three radii gives {glue:text}`S6.5-polytopes/added:.2f` of that of all layers ({recorded}`S6.5-polytopes/added`), and the study's own three scales give
+{glue:text}`S6.5-polytopes/printed-added:.1e`, {glue:text}`S6.5-polytopes/printed-off:.1f` steps of its ladder above the printed one.
+
+"Extremely tiny" holds for the worst direction: {glue:text}`S6.5-polytopes/tiny:.2g` grey levels in every pixel are enough (recorded {recorded}`S6.5-polytopes/tiny`). But a chord in a random direction is {glue:text}`S6.5-polytopes/chord-ratio:.0f` times as
+long as the inradius ({recorded}`S6.5-polytopes/chord-ratio`; medians). And "we can't see any differences" does not measure a region: the middle picture looks the same and lies in another one, while the MLP's walked copies lie in the same one and
+differ by {glue:text}`S6.5-polytopes/see:.0f` grey levels ({recorded}`S6.5-polytopes/see`). Most of that noise runs in the {glue:text}`S6.5-polytopes/unseen:.0%` of all directions to which the first layer is blind. In the convnet the nearest face is closer,
+at {glue:text}`S6.5-polytopes/convnet:.1e` instead of {glue:text}`S6.5-polytopes/inradius:.1e` ({recorded}`S6.5-polytopes/convnet` and {recorded}`S6.5-polytopes/inradius`), and its copies differ by {glue:text}`S6.5-polytopes/convnet-see:.1f` grey levels
+({recorded}`S6.5-polytopes/convnet-see`). In untrained networks the distance goes with the number of units to the power {glue:text}`S6.5-polytopes/slope:.1f` ({recorded}`S6.5-polytopes/slope`).
 
 ## Which layers make as many as they can?
 
@@ -932,7 +963,9 @@ r"""
 | a convolution of three kernels | 3 | {glue:text}`S7.1-recurrence/convolution-allowed` | {glue:text}`S7.1-recurrence/convolution` |
 | the same, kernel matrix of rank 1 | 2 | {glue:text}`S7.1-recurrence/flat-allowed` | {glue:text}`S7.1-recurrence/flat` |
 
-TODO
+Only the first two layers reach $F$. Without biases all hyperplanes meet in one point. A convolution repeats its weights, and kernels of rank 1 give parallel hyperplanes.
+
+The study concludes: "we could regularize a network based on the rank of the matrix". We limit the rank of one hidden layer and learn from few images, so that there is something to regularise.
 
 :::{admonition} Guess first
 :class: tip
@@ -1026,7 +1059,11 @@ report.number("S7.1b-rank-regularise/straight", straight, tol=0)
 
 # %% [markdown]
 r"""
-**What to notice.** TODO
+**What to notice.** At rank 8 the number of regions has {glue:text}`S7.1b-rank-regularise/digits-eight:.0f` digits instead of {glue:text}`S7.1b-rank-regularise/digits:.0f` (recorded {recorded}`S7.1b-rank-regularise/digits-eight` and
+{recorded}`S7.1b-rank-regularise/digits`). The accuracy on held-out images is {glue:text}`S7.1b-rank-regularise/eight:.1%` instead of {glue:text}`S7.1b-rank-regularise/full:.1%` ({recorded}`S7.1b-rank-regularise/eight` and
+{recorded}`S7.1b-rank-regularise/full`). The best lower rank gains {glue:text}`S7.1b-rank-regularise/gain:.1%` ({recorded}`S7.1b-rank-regularise/gain`): the rank controls the count, but here it does not help.
+
+A plane cannot show it. Across a very large square, rank 1 gives {glue:text}`S7.1b-rank-regularise/line` regions, $n + 1$, and every higher rank {glue:text}`S7.1b-rank-regularise/same:.1%` of $F(n, 2)$ or more, whatever the rank.
 
 ## The document's sentences and our numbers
 """
@@ -1038,11 +1075,22 @@ report.table()
 r"""
 ## When it breaks
 
-TODO
+**On a boundary.** Flat areas of an image make ties in max-pooling, and then the image lies on the boundary of its region: {glue:text}`S6.5-polytopes/on-boundary:.0%` of the images tried in the convnet (recorded
+{recorded}`S6.5-polytopes/on-boundary`). For the convnet we therefore measure the faces of the ReLUs alone. A unit that is zero on the whole plane cuts nothing there.
+
+**Another window.** All counts belong to one square through three images. Another square has another count.
+
+**Beyond the images.** Copies that walk leave the range of pixels, and the whole space is larger than that of images.
+
+**One network.** We trained one of each kind. From seed to seed the counts change by half and more.
 
 :::{admonition} What we learned
 :class: important
-- TODO
+- On a plane all regions can be had, with a check. Max-pooling adds regions that bits do not show.
+- Mean sizes undercount, the mean of one over the size does not, and random patterns find nothing in large networks.
+- "Only a few" is true on a plane, not in the whole space.
+- The study's noise scale is about seven inradii. A region can be thin and yet reach far.
+- The recurrence is a theorem with conditions. Low rank cuts the count, not the error.
 :::
 
 ## Exercises
@@ -1178,7 +1226,9 @@ report.check("ex-regions-tests", passed, "A thousand tests take one second.")
 r"""
 ## Go further
 
-TODO
+- Humayun and colleagues {cite:p}`humayun-2023` draw exact partitions of planes for large networks, and Berzins {cite:p}`berzins-2023` subdivides edges.
+- Montúfar and colleagues {cite:p}`montufar-2014` and Serra and colleagues {cite:p}`serra-2018` bound the number of regions of deep networks.
+- Hanin and Rolnick {cite:p}`hanin-2019-complexity` derive how many pieces a line meets.
 
 ```{bibliography}
 :filter: docname in docnames
