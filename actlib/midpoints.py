@@ -4,7 +4,7 @@ The wish is an image whose activation pattern has each bit from one of the two. 
 make distances in the layers small; ``targets`` has the third, which chooses the pattern first.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from actlib import energies
 from actlib.energies import Bounds, representation
 
-__all__ = ["Midpoints", "masked_midpoints", "midpoints", "recursive"]
+__all__ = ["Midpoints", "midpoints", "recursive"]
 
 Layers = Iterable[str] | Mapping[str, float | int]
 
@@ -41,6 +41,7 @@ def midpoints(
     layers: Layers,
     *,
     norm: Literal["l1", "l2"] = "l1",
+    masked: bool = False,
     n_steps: int = 500,
     rate: float | int = 0.01,
     bounds: Bounds = (0, 1),
@@ -61,6 +62,10 @@ def midpoints(
         Names as in ``capture.layer_names``, or a dictionary of names and weights.
     norm
         "l1": D is the L1 distance, "l2": the squared L2 distance.
+    masked
+        D counts only the units whose bit differs: positive in one of z and the end and not in the other (S5.2.2,
+        equation 50, whose brackets do not match; read as the norm of mask times difference). The mask is piecewise
+        constant: no gradient passes it, and nothing holds a bit that all three share.
     n_steps, rate
         Of the descent; see ``energies.minimize``.
     bounds
@@ -74,65 +79,6 @@ def midpoints(
         If the images do not fit each other, the model or the bounds, a layer or the norm is unknown, or a number is out
         of range.
     """
-    return _between(model, start, end, layers, lambda z, x: z - x, norm, n_steps, rate, bounds, initial)
-
-
-def masked_midpoints(
-    model: nn.Module,
-    start: Float[Tensor, "p *shape"],
-    end: Float[Tensor, "..."],
-    layers: Layers,
-    *,
-    norm: Literal["l1", "l2"] = "l1",
-    n_steps: int = 500,
-    rate: float | int = 0.01,
-    bounds: Bounds = (0, 1),
-    initial: Float[Tensor, "..."] | None = None,
-) -> Midpoints:
-    """Return what ``midpoints`` does, with only those units counted whose bit differs (S5.2.2, equation 50).
-
-    A unit is counted at an end if it is positive in one of z and this end and not in the other. The equation's brackets
-    do not match; it is read as the norm of mask times difference. The mask is piecewise constant: no gradient passes
-    it, and nothing holds a bit that all three share. Parameters and errors as ``midpoints``.
-    """
-
-    def masked(z: Tensor, x: Tensor) -> Tensor:
-        return ((z > 0) != (x > 0)) * (z - x)
-
-    return _between(model, start, end, layers, masked, norm, n_steps, rate, bounds, initial)
-
-
-def recursive(
-    model: nn.Module,
-    start: Float[Tensor, "p *shape"],
-    end: Float[Tensor, "..."],
-    layers: Layers,
-    depth: int,
-    *,
-    find: Callable[..., Midpoints] = midpoints,
-    **options,
-) -> Float[Tensor, "p n *shape"]:
-    """Return paths of 2^depth + 1 points: midpoints of the ends, midpoints between these, and so on (S5.2).
-
-    The gaps of all pairs are searched together. ``find`` is ``midpoints`` or ``masked_midpoints``, ``options`` go to
-    it. Depth 0 gives the two ends. Raises ValueError as ``find``; if depth is negative.
-    """
-    if depth < 0:
-        raise ValueError(f"depth = {depth}; give 0 or more")
-    energies.as_pairs(model, start, end, options.get("bounds", (0, 1)))
-    names = layers if isinstance(layers, Mapping | str) else list(layers)
-    energies.as_weights(model, names)
-    path = torch.stack([start, end], 1).detach()
-    for _ in range(depth):
-        gaps = path[:, :-1], path[:, 1:]
-        middle = find(model, *(side.flatten(0, 1) for side in gaps), names, **options).points
-        middle = middle.unflatten(0, gaps[0].shape[:2])
-        path = torch.cat([torch.stack([gaps[0], middle], 2).flatten(1, 2), path[:, -1:]], 1)
-    return path
-
-
-def _between(model, start, end, layers, difference, norm, n_steps, rate, bounds, initial) -> Midpoints:
-    """Return the images of least summed size of ``difference`` to both ends in the layers."""
     energies.as_pairs(model, start, end, bounds)
     energies.require_norm(norm)
     weights = energies.as_weights(model, layers)
@@ -145,8 +91,41 @@ def _between(model, start, end, layers, difference, norm, n_steps, rate, bounds,
         def cost(z: Tensor) -> Tensor:
             found = features(z[:, None])
             return sum(
-                w * energies.size(difference(value, ends[name]).flatten(1), norm) for name, (w, value) in found.items()
+                w * energies.size(_difference(value, ends[name], masked).flatten(1), norm)
+                for name, (w, value) in found.items()
             )
 
         z = energies.minimize(cost, initial, n_steps=n_steps, rate=rate, bounds=bounds)
         return Midpoints(z, cost(z))
+
+
+def recursive(
+    model: nn.Module,
+    start: Float[Tensor, "p *shape"],
+    end: Float[Tensor, "..."],
+    layers: Layers,
+    depth: int,
+    **options,
+) -> Float[Tensor, "p n *shape"]:
+    """Return paths of 2^depth + 1 points: midpoints of the ends, midpoints between these, and so on (S5.2).
+
+    The gaps of all pairs are searched together; ``options`` are those of ``midpoints``. Depth 0 gives the two ends.
+    Raises ValueError as ``midpoints``; if depth is negative.
+    """
+    if depth < 0:
+        raise ValueError(f"depth = {depth}; give 0 or more")
+    energies.as_pairs(model, start, end, options.get("bounds", (0, 1)))
+    names = layers if isinstance(layers, Mapping | str) else list(layers)
+    energies.as_weights(model, names)
+    path = torch.stack([start, end], 1).detach()
+    for _ in range(depth):
+        gaps = path[:, :-1], path[:, 1:]
+        middle = midpoints(model, *(side.flatten(0, 1) for side in gaps), names, **options).points
+        middle = middle.unflatten(0, gaps[0].shape[:2])
+        path = torch.cat([torch.stack([gaps[0], middle], 2).flatten(1, 2), path[:, -1:]], 1)
+    return path
+
+
+def _difference(z: Tensor, x: Tensor, masked: bool) -> Tensor:
+    """Return z - x, or of it only the units whose bit differs."""
+    return ((z > 0) != (x > 0)) * (z - x) if masked else z - x

@@ -1,5 +1,6 @@
 """Midpoints on networks where they are known: the identity, a line, a layer that folds."""
 
+import functools
 import math
 
 import pytest
@@ -47,21 +48,21 @@ def plain(values, start, end, norm, masked):
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2"])
-@pytest.mark.parametrize("find", [midpoints.midpoints, midpoints.masked_midpoints])
-def test_costs_are_those_of_the_equations(find, norm):
+@pytest.mark.parametrize("masked", [False, True])
+def test_costs_are_those_of_the_equations(masked, norm):
     model = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 7), nn.ReLU()).double()
     for place in (0, 2):
         model[place].weight.data.normal_(generator=seeded(place))
         model[place].bias.data.zero_()
     start, end = pairs(3, 6, seed=3)
-    found = find(model, start, end, {"1": 2.0, "3": 0.5}, norm=norm, n_steps=40)
-    begun = find(model, start, end, {"1": 2.0, "3": 0.5}, norm=norm, n_steps=0)
+    options = {"norm": norm, "masked": masked}
+    found = midpoints.midpoints(model, start, end, {"1": 2.0, "3": 0.5}, n_steps=40, **options)
+    begun = midpoints.midpoints(model, start, end, {"1": 2.0, "3": 0.5}, n_steps=0, **options)
     assert_close(begun.points, (start + end) / 2)
     for z in (found, begun):
         for i in range(3):
             trio = [model[:2](x[i : i + 1])[0] for x in (z.points, start, end)]
             deep = [model(x[i : i + 1])[0] for x in (z.points, start, end)]
-            masked = find is midpoints.masked_midpoints
             expected = 2 * plain(*trio, norm, masked) + 0.5 * plain(*deep, norm, masked)
             assert z.costs[i].item() == pytest.approx(expected)
     assert (found.costs <= begun.costs).all()
@@ -73,7 +74,7 @@ def test_the_mask_passes_no_gradient_and_shared_bits_give_no_force():
     start, end = torch.tensor([[0.1, -0.5]]).double(), torch.tensor([[0.2, 0.5]]).double()
     z = torch.tensor([[0.9, 0.4]]).double()
     options = {"bounds": (-1, 1), "initial": z, "n_steps": 400, "norm": "l2"}
-    found = midpoints.masked_midpoints(IDENTITY, start, end, ["0"], **options)
+    found = midpoints.midpoints(IDENTITY, start, end, ["0"], masked=True, **options)
     assert found.points[0, 0].item() == z[0, 0].item()
     # The second is pulled to the end of other sign only, and crosses over or stops beside the jump at zero.
     assert found.points[0, 1].abs() < 0.4
@@ -82,12 +83,13 @@ def test_the_mask_passes_no_gradient_and_shared_bits_give_no_force():
     assert_close(counted.points[0], torch.tensor([0.15, 0.0]).double(), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("find", [midpoints.midpoints, midpoints.masked_midpoints])
-def test_a_batch_is_one_pair_after_the_other(find):
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_batch_is_one_pair_after_the_other(masked):
     model = models.mlp((12, 12), input_shape=(1, 4, 4), generator=seeded()).double()
     start, end = pairs(4, 1, 4, 4)
-    together = find(model, start, end, ["relu1", "relu2"], n_steps=30)
-    alone = [find(model, start[i : i + 1], end[i : i + 1], ["relu1", "relu2"], n_steps=30) for i in range(4)]
+    find = functools.partial(midpoints.midpoints, model, layers=["relu1", "relu2"], masked=masked, n_steps=30)
+    together = find(start, end)
+    alone = [find(start[i : i + 1], end[i : i + 1]) for i in range(4)]
     assert_close(together.points, torch.cat([one.points for one in alone]), atol=1e-7, rtol=0)
     assert (together.points - (start + end) / 2).abs().max() > 1e-4
 
@@ -109,7 +111,7 @@ def test_each_recursive_midpoint_is_one_of_its_neighbours():
     for left, middle, right in ((0, 2, 4), (0, 1, 2), (2, 3, 4)):
         found = midpoints.midpoints(model, path[:, left], path[:, right], ["relu2"], n_steps=20)
         assert_close(path[:, middle], found.points, atol=1e-7, rtol=0)
-    masked = midpoints.recursive(model, start, end, ["relu2"], 2, find=midpoints.masked_midpoints, n_steps=20)
+    masked = midpoints.recursive(model, start, end, ["relu2"], 2, masked=True, n_steps=20)
     assert (masked - path).abs().max() > 1e-4
 
 
@@ -125,7 +127,7 @@ def test_what_does_not_fit_is_refused():
         with pytest.raises(ValueError, match=message):
             midpoints.midpoints(IDENTITY, start, end, ["0"], **options)
     with pytest.raises(ValueError, match=r"start is \(2, 4\) and end \(1, 4\)"):
-        midpoints.masked_midpoints(IDENTITY, start, end[:1], ["0"])
+        midpoints.midpoints(IDENTITY, start, end[:1], ["0"], masked=True)
     with pytest.raises(ValueError, match="unknown layer 'relu'"):
         midpoints.recursive(IDENTITY, start, end, ["relu"], 0)
     with pytest.raises(ValueError, match="depth = -1"):
