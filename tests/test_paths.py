@@ -260,3 +260,15 @@ def test_layers_that_are_not_called_or_pass_no_gradient_are_named():
     for layer, message in (("idle", r"\['idle'\] were not called"), ("cut", "'cut' passes no gradient")):
         with pytest.raises(ValueError, match=message):
             paths.geodesic(Idle(), start, end, ["used", layer], n_steps=2)
+
+
+def test_a_model_in_training_is_followed_in_eval_mode_and_left_training():
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3)).double()
+    start, end = torch.rand(2, 3, 6, generator=torch.Generator().manual_seed(1)).double()
+    options = {"n_points": 5, "n_rounds": 1, "n_steps": 10}
+    expected = paths.geodesic(model.eval(), start, end, ["4"], **options)
+    statistics = model[1].running_mean.clone()
+    found = paths.geodesic(model.train(), start, end, ["4"], **options)
+    assert_close(found.points, expected.points, atol=0, rtol=0)
+    assert all(module.training for module in model.modules())
+    assert_close(model[1].running_mean, statistics, atol=0, rtol=0)
