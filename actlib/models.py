@@ -16,7 +16,7 @@ from torch.nn.utils import parametrizations, parametrize
 
 from actlib.inputs import Normalize, prepare
 
-__all__ = ["Normalize", "convnet", "course_lenet", "initialize", "lenet5", "mlp", "prepare"]
+__all__ = ["Normalize", "cifar_alexnet", "convnet", "course_lenet", "initialize", "lenet5", "mlp", "prepare"]
 
 
 @torch.no_grad()
@@ -151,6 +151,29 @@ def convnet(
             layers |= {f"relu{k}": nn.ReLU(), f"pool{k}": nn.MaxPool2d(2)}
         layers |= {"flatten": nn.Flatten(), "fc": nn.Linear(widths[-1] * end * end, n_classes)}
     return _assemble(layers, (channels, size, size), generator)
+
+
+def cifar_alexnet(
+    n_classes: int = 10,
+    *,
+    widths: tuple[int, int, int] = (64, 192, 384),
+    mean: float | Sequence[float] = 0.5,
+    std: float | Sequence[float] = 0.5,
+    generator: torch.Generator | None = None,
+) -> nn.Sequential:
+    """Return the first three convolutions of AlexNet as commonly ported to 32 px, each with ReLU and 2x2 max-pooling.
+
+    The first kernel is 11 wide with stride 4, the others 5 and 3: the ReLUs give 64x8x8, 192x4x4 and 384x2x2, together
+    8,704 bits, and fc sees 384 values. A small guess at the "AlexNet for CIFAR10" of the study on activation patterns,
+    whose kernel sizes are not given: 8,704 bits fit the Hamming distances it prints, those of ``convnet`` do not.
+    """
+    with torch.random.fork_rng(devices=[]):
+        layers = {"normalize": Normalize(mean, std), "conv1": nn.Conv2d(3, widths[0], 11, stride=4, padding=5)}
+        layers |= {"relu1": nn.ReLU(), "pool1": nn.MaxPool2d(2), "conv2": nn.Conv2d(*widths[:2], 5, padding=2)}
+        layers |= {"relu2": nn.ReLU(), "pool2": nn.MaxPool2d(2), "conv3": nn.Conv2d(*widths[1:], 3, padding=1)}
+        layers |= {"relu3": nn.ReLU(), "pool3": nn.MaxPool2d(2), "flatten": nn.Flatten()}
+        layers["fc"] = nn.Linear(widths[2], n_classes)
+    return _assemble(layers, (3, 32, 32), generator)
 
 
 def mlp(

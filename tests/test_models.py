@@ -34,6 +34,7 @@ BUILDERS = [
     lambda **options: models.course_lenet(**options),
     lambda **options: models.lenet5(**options),
     lambda **options: models.convnet(**options),
+    lambda **options: models.cifar_alexnet(**options),
     *[
         lambda n=n, **options: models.mlp([7, 5], 10, input_shape=(3, 4, 5), normalization=n, **options)
         for n in (None, "batch", "layer", "weight")
@@ -76,6 +77,16 @@ def test_the_convnet_has_the_pattern_sizes_of_the_study():
     assert found["flatten"] == (4_096,)
     n_conv = (3 * 25 + 1) * 64 + (64 * 25 + 1) * 128 + (128 * 9 + 1) * 256
     assert n_parameters(model) == n_conv + (4_096 + 1) * 10
+
+
+def test_the_alexnet_port_has_the_bits_that_fit_the_study():
+    model = models.cifar_alexnet()
+    found = shapes(model)
+    assert [found[f"relu{k}"] for k in (1, 2, 3)] == [(64, 8, 8), (192, 4, 4), (384, 2, 2)]
+    assert sum(math.prod(found[f"relu{k}"]) for k in (1, 2, 3)) == 8_704
+    assert found["flatten"] == (384,)
+    n_conv = (3 * 121 + 1) * 64 + (64 * 25 + 1) * 192 + (192 * 9 + 1) * 384
+    assert n_parameters(model) == n_conv + (384 + 1) * 10
 
 
 def test_a_narrow_convnet_on_larger_images_fits_together():

@@ -689,7 +689,7 @@ few("S7.1c-conditional-count", inside, 1, "the first layer")
 few("S7.3-conditional", inside, 2, "the first two layers")
 active = network.pattern(x[:n_chains]).choices["relu1"].double().sum(1).mean()
 report.number("S7.1c-conditional-count/bound", math.log10(arrangements.affine(width, round(float(active)))), tol=5)
-report.number("S7.1c-conditional-count/samples", n_samples, tol=0)
+report.number("S7.3-conditional/samples", n_samples, tol=0)
 # fmt: on
 
 # %% [markdown]
@@ -700,7 +700,7 @@ cell of both (medians; recorded {recorded}`S7.1c-conditional-count/plane` and {r
 
 In the whole space it is not. A linear program tells whether a unit is on for some inputs of the cell and off for others. This is so for {glue:text}`S7.1c-conditional-count/cut:.0%` of the units of layer 2 that were tried in a cell of
 layer 1, and for {glue:text}`S7.3-conditional/cut:.0%` of those of layer 3 in a cell of layers 1 and 2 (recorded {recorded}`S7.1c-conditional-count/cut` and {recorded}`S7.3-conditional/cut`). Hyperplanes that cut a convex cell leave one
-piece more than there are of them, at least. The general bound of layer 2, $F$ with the number of active units as the dimension, has {glue:text}`S7.1c-conditional-count/bound:.0f` digits. A walk of {glue:text}`S7.1c-conditional-count/samples`
+piece more than there are of them, at least. The general bound of layer 2, $F$ with the number of active units as the dimension, has {glue:text}`S7.1c-conditional-count/bound:.0f` digits. A walk of {glue:text}`S7.3-conditional/samples`
 points meets {glue:text}`S7.1c-conditional-count/met:.0f` and {glue:text}`S7.3-conditional/met:.0f` patterns, and can only miss some.
 
 ## How far to the end of a region?
