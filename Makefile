@@ -36,9 +36,9 @@ book: $(READY) ## the whole book as a site; PROFILE=quick|real|paper JOBS=2 STRI
 	@echo "make book: profile $(PROFILE), $(JOBS) chapters at a time"
 	@$(RUN) book/build.py --profile $(PROFILE) --jobs $(JOBS) $(if $(STRICT),--strict) $(if $(RECORD),--record)
 
-test: $(READY) ## the whole test suite; ARGS="-k maps" goes to pytest
+test: $(READY) ## the whole test suite, in JOBS=2 processes; ARGS="-k maps" goes to pytest
 	@echo "make test: the whole suite"
-	@$(RUN) -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: book ## the site, built as above, then every page of it in a browser, where there is one
 	@echo "make check: the pages of book/_build/html, on a phone and on a desk, light and dark"
