@@ -5,7 +5,6 @@ three bytes, which base64 writes as four letters; so ten clouds of 600 points ar
 """
 
 import base64
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
+
+from actlib import pictures
 
 SIDE = 4095  # the largest place on the grid
 HEIGHT = 2457  # of curves, which are wider than high
@@ -245,6 +245,4 @@ def _pictures(frames: Sequence[Frame]) -> tuple[dict[str, Any], list[str]]:
 def _png(picture: np.ndarray) -> str:
     if picture.ndim == 3 and picture.shape[0] in (1, 3):  # channels first, as everywhere in this package
         picture = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(pictures.encode(picture)).decode()}"

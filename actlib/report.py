@@ -15,7 +15,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from actlib import published, recorded, slider
+from actlib import pictures, published, recorded, slider
 from actlib.frames import Frame, compact
 from actlib.ledger import emit, entries, require_start, run, show, source, start
 from actlib.provenance import facts
@@ -110,7 +110,7 @@ def figure(fig: Figure, *, name: str, caption: str, alt: str) -> None:
     fig.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", facecolor="white", metadata={"Software": None})
     plt.close(fig)
     picture = buffer.getvalue()
-    emit("figure", payload, {"image/png": picture, "text/plain": alt}, None, picture)
+    emit("figure", payload, {"image/png": pictures.lighten(picture), "text/plain": alt}, None, picture)
     recorded.figure(name)
 
 

@@ -9,20 +9,20 @@ PACKAGE = Path(__file__).parents[1] / "actlib"
 # From the bottom up; a module may import from the rows above its own.
 LAYERS = [
     {"store", "statistics", "theory", "arrangements", "shapes", "inputs", "bits", "names", "sources", "neighbours"}
-    | {"frames", "covariance", "linkage", "steps", "polygons", "planes", "balls"},
+    | {"covariance", "linkage", "steps", "polygons", "planes", "balls", "pictures", "folds", "oscillations"},
     {"folders", "archives", "models", "weights", "hooks", "rectangles", "published", "provenance"}
-    | {"objective", "slider", "cosines", "tiles", "tracing", "gates", "clipping"},
-    {"data", "resnets", "preactivation", "collection", "ledger", "votes", "hamming", "activity"}
+    | {"objective", "frames", "cosines", "tiles", "tracing", "gates", "clipping", "categories", "detectors"},
+    {"data", "resnets", "preactivation", "collection", "slider", "ledger", "votes", "hamming", "activity"}
     | {"assembly", "families", "cutters", "energies"},
-    {"train", "capture", "recorded", "independence", "spectra", "subdivision"},
-    {"checkpoints", "piecewise", "intervals"},
+    {"train", "capture", "recorded", "independence", "spectra", "subdivision", "downsampling", "oscillation_nets"},
+    {"checkpoints", "piecewise", "intervals", "oscillation_runs"},
     {"zoo", "maps", "fields", "embed", "compress", "similarity", "patterns", "affine", "paths"}
     | {"aliasing", "attacks", "robustness", "meta", "growth", "midpoints", "targets"},
     {"constellations", "polytopes", "slices", "segments", "inradius", "noise", "reachability"},
     {"boundaries"},
 ]
 # What a reader is handed: plots draws arrays and knows nothing of the package, report only reads the records.
-OUTLETS = {"plots": set(), "report": {"published", "provenance", "ledger", "frames", "slider", "recorded"}}
+OUTLETS = {"plots": set(), "report": {"published", "provenance", "ledger", "pictures", "frames", "slider", "recorded"}}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
 
