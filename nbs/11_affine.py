@@ -146,20 +146,20 @@ for name in ("MLP", "convnet", "linear"):
 # %% [markdown]
 r"""
 They classify {glue:text}`S6.0-wx/accuracy-mlp:.1%` and {glue:text}`S6.0-wx/accuracy-convnet:.1%` of the held-out images correctly (recorded {recorded}`S6.0-wx/accuracy-mlp` and
-{recorded}`S6.0-wx/accuracy-convnet`; five epochs).
+{recorded}`S6.0-wx/accuracy-convnet`, after few epochs).
 
 Fix the pattern of every layer. Then each ReLU multiplies by zeros and ones, and what remains is matrices and vectors: the value of a unit is $\langle W, x\rangle + b$. The study finds $W$ by "back-proping" and calls
 that noisy. Its other way, equations 51 to 55 (whose indices do not quite fit), goes backward through the matrices $A^l$ by hand, with the patterns $a^l$ as masks.
 
 :::{prf:theorem} The map of a region
 :label: thm-affine-map
-Let $R$ be the {term}`region` of $x$: all inputs with the same patterns $a^1, \dots, a^{L-1}$. For a unit with weights $v$ in the last layer, set $W \leftarrow v$ and, for $l = L-1, \dots, 1$, $W \leftarrow (W \odot a^l)\,A^l$. Then
+Let $R$ be the {term}`region` of $x$ in an MLP of $L$ layers: all inputs with the same patterns $a^1, \dots, a^{L-1}$. For a unit with weights $v$ in the last layer, set $W \leftarrow v$ and, for $l = L-1, \dots, 1$, $W \leftarrow (W \odot a^l)\,A^l$. Then
 $f(y) = \langle W, y\rangle + b$ for every $y$ in $R$, with one $b$, and inside of $R$ the gradient of $f$ is $W$. All such $W$ lie in the row space of $A^1$.
 :::
 
 :::{prf:proof}
 In $R$ a ReLU is $z \mapsto a^l \odot z$, which is linear. So $f$ is a composition of affine maps there, and $W$ is the product of their matrices, taken from the left. Inside of $R$, $f$ is this affine function all
-around a point, and its gradient is $W$. The last step multiplies by $A^1$, so $W$ is a sum of its rows.
+around a point, and its gradient is $W$. The last step multiplies by $A^1$, so $W$ is a weighted sum of its rows.
 :::
 """
 
@@ -239,7 +239,7 @@ The map misses {glue:text}`S6.0-wx/displaced-mlp:.0e` of the change in the MLP a
 
 ## Is the backward pass noisy?
 
-In double precision masks and backward pass differ by {glue:text}`S6.0-wx/double:.0e` of the length of $W$. Networks usually run in single precision. "If you forward a batch of same images and call .backward()", says the study, "the
+In double precision masks and backward pass are off by at most {glue:text}`S6.0-wx/double:.0e` of the length of $W$. Networks usually run in single precision. "If you forward a batch of same images and call .backward()", says the study, "the
 gradient on the input differs slightly."
 
 :::{admonition} Guess first
@@ -359,11 +359,12 @@ r"""
 come out differently by {glue:text}`S6.0-wx/mlp-other-batches:.0e` ({recorded}`S6.0-wx/mlp-other-batches`). That is rounding. So the study is right that the backward pass is not exact. But masks are no cure: in single precision they differ by
 {glue:text}`S6.0-wx/masks-single:.0e` as well ({recorded}`S6.0-wx/masks-single`). The cure is double precision. (Copies of an image in *one* batch come out equal on our processor. Some algorithms of a GPU add in an order that changes from call to call.)
 
-One thing is a hundred thousand times as large as rounding: a unit that changes sides. When one of the MLP's units does, $W$ changes by {glue:text}`S6.0-wx/one-flip:.3f` of its length (recorded {recorded}`S6.0-wx/one-flip`). But of
-{glue:text}`S6.0-wx/near-zero-of:,` values {glue:text}`S6.0-wx/near-zero` lie within a millionth of zero (recorded {recorded}`S6.0-wx/near-zero` of {recorded}`S6.0-wx/near-zero-of`), so this is rare.
+One thing is more than ten thousand times as large as rounding: a unit that changes sides. When one of the MLP's units does, $W$ changes by {glue:text}`S6.0-wx/one-flip:.3f` of its length (recorded {recorded}`S6.0-wx/one-flip`). But of
+{glue:text}`S6.0-wx/near-zero-of:,` pre-activations {glue:text}`S6.0-wx/near-zero` lie within a millionth of zero (recorded {recorded}`S6.0-wx/near-zero` of {recorded}`S6.0-wx/near-zero-of`), so rounding rarely does it: it puts {glue:text}`S6.0-wx/convnet-other-pattern` of
+{glue:text}`S6.0-wx/images` images into another region of the convnet (recorded {recorded}`S6.0-wx/convnet-other-pattern` of {recorded}`S6.0-wx/images`).
 
 In the convnet equal bits are not enough. Of all noisy images that keep the bits of their ReLUs, {glue:text}`S6.0-wx/argmax-moved:.1%` have another argmax somewhere (recorded {recorded}`S6.0-wx/argmax-moved`). They are in another region, and
-$W$ has changed by {glue:text}`S6.0-wx/one-argmax:.3f` of its length ({recorded}`S6.0-wx/one-argmax`). The study's patterns of its AlexNet leave this out. On this page it is frequent because of the digits' flat background.
+$W$ has changed by {glue:text}`S6.0-wx/one-argmax:.3f` of its length ({recorded}`S6.0-wx/one-argmax`). The study's patterns of its AlexNet leave this out. With the digits it is frequent, mostly because of their flat background.
 
 ## What does a map look like?
 
@@ -437,9 +438,9 @@ report.frames(
 # %% [markdown]
 r"""
 **What to notice.** Untrained maps look like noise. Trained ones are smoother: the correlation of neighbouring pixels is {glue:text}`S6.1-plot/smooth-mlp:.2f` for the MLP and {glue:text}`S6.1-plot/smooth-convnet:.2f` for the
-convnet, untrained {glue:text}`S6.1-plot/smooth-mlp-untrained:.2f` and {glue:text}`S6.1-plot/smooth-convnet-untrained:.2f` (recorded {recorded}`S6.1-plot/smooth-mlp`, {recorded}`S6.1-plot/smooth-convnet`,
-{recorded}`S6.1-plot/smooth-mlp-untrained` and {recorded}`S6.1-plot/smooth-convnet-untrained`). The MLP's are broad patches, much alike from image to image; the convnet's have finer lines. The scale of each map hides that lengths differ: of the MLP's
-maps one in twenty is {glue:text}`S6.1-plot/lengths:.1f` times as long as another one in twenty, or more (recorded {recorded}`S6.1-plot/lengths`).
+convnet, untrained {glue:text}`S6.1-plot/smooth-mlp-untrained:.3f` and {glue:text}`S6.1-plot/smooth-convnet-untrained:.3f` (recorded {recorded}`S6.1-plot/smooth-mlp`, {recorded}`S6.1-plot/smooth-convnet`,
+{recorded}`S6.1-plot/smooth-mlp-untrained` and {recorded}`S6.1-plot/smooth-convnet-untrained`). The MLP's are broad patches; the convnet's have finer lines. The scale of each map hides that lengths differ: the longest
+twentieth of the MLP's maps is at least {glue:text}`S6.1-plot/lengths:.1f` times as long as the shortest twentieth (recorded {recorded}`S6.1-plot/lengths`).
 
 A better question than "what do I see?" is "what does the map know?". Take all ten maps of *one* image, with their $b$, as a linear classifier of all other images.
 
@@ -468,7 +469,7 @@ for (name, value), color, style in zip(whole.items(), ("C0", "C2", "k"), ("--", 
 ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.4, 1.22), ncols=3)
 report.figure(
     fig, name="fig-affine-template",
-    caption="The affine maps of one image as a classifier of all others: a dot for each of 100 images, bars are medians. Lines: the networks themselves, and a linear classifier that was trained as long.",
+    caption="The affine maps of one image as a classifier of all held-out ones: a dot for each of 100 images, bars are medians. Lines: the networks themselves, and a linear classifier that was trained as long.",
     alt=f"Trained: clouds of dots around {np.median(templates['MLP']):.2f} (MLP) and {np.median(templates['convnet']):.2f} (convnet), wide, left of the lines at {whole['MLP']:.2f} and {whole['convnet']:.2f}. Untrained: clouds at chance.",
 )
 # fmt: on
@@ -490,8 +491,8 @@ report.number("S6.1-plot/linear", whole["linear"], unit="share", tol=0.06)
 # %% [markdown]
 r"""
 **What to notice.** One image's maps classify {glue:text}`S6.1-plot/template-mlp:.0%` of all images in the MLP and {glue:text}`S6.1-plot/template-convnet:.0%` in the convnet (medians; recorded
-{recorded}`S6.1-plot/template-mlp` and {recorded}`S6.1-plot/template-convnet`), the MLP's best {glue:text}`S6.1-plot/template-best-mlp:.0%` ({recorded}`S6.1-plot/template-best-mlp`). Untrained maps are at chance. So a local map is not only
-local: maps have something in common. But a linear classifier that is trained as one reaches {glue:text}`S6.1-plot/linear:.0%` ({recorded}`S6.1-plot/linear`). The network's knowledge is in how its maps *change*.
+{recorded}`S6.1-plot/template-mlp` and {recorded}`S6.1-plot/template-convnet`), the MLP's best {glue:text}`S6.1-plot/template-best-mlp:.0%` ({recorded}`S6.1-plot/template-best-mlp`). Untrained maps are near chance. So a local map is not only
+local: maps have something in common. But a linear classifier that is trained as one reaches {glue:text}`S6.1-plot/linear:.0%` ({recorded}`S6.1-plot/linear`). Much of what the network knows is in how its maps *change*.
 
 ## How many directions do the maps fill?
 
@@ -591,7 +592,7 @@ fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", 
 report.figure(
     fig, name="fig-affine-spectra",
     caption="Singular values of the maps of one unit (above) and of the magnitudes of their two-dimensional Fourier transforms (below), at images and at noise, trained and untrained. Grey: the document's figures end here.",
-    alt=f"All curves fall; above left they drop vertically at the width of the first layer, {width}, at the latest; below there is no such drop, but a first value far above the rest. Untrained and noise lie above trained and images.",
+    alt=f"All curves fall; above left they drop vertically at the width of the first layer, {width}, at the latest; below only after half of the pixels, and the first value is far above the rest. Above, untrained curves end over trained ones.",
 )
 # fmt: on
 
@@ -632,29 +633,29 @@ for (name, what, way), s in spectra.items():
     measured = {f"effective-{key}": (ranks[name, what, way], 0.3), f"stable-{key}": (stable(s), 0.9), f"hundredth-{key}": (float(s[99] / s[0]), 0.6)}
     for short, (value, spread) in measured.items():
         if what == "images":
-            report.number(f"S6.2-svd-real/{short}", value, tol=spread * value, label=told if short.startswith("e") else None)
+            report.number(f"S6.2-svd-real/{short}", value, tol=max(spread * value, 0.01), label=told if short.startswith("e") else None)
         else:
-            report.number(f"S6.2-svd-noise/{short}", value, tol=spread * value, label=told if short.startswith("e") else None)
+            report.number(f"S6.2-svd-noise/{short}", value, tol=max(spread * value, 0.01), label=told if short.startswith("e") else None)
 s = torch.linalg.svdvals(ways["magnitudes"](stacked.unflatten(1, x.shape[1:])).flatten(1))
-report.number("S6.2-svd-real/rank-fft", rank_of(s), tol=10, label="numerical rank of Fourier magnitudes, exact maps, MLP", note="a magnitude is not linear: the bound is gone")
+report.number("S6.2-svd-real/rank-fft", rank_of(s), tol=10, label="numerical rank of Fourier magnitudes, exact maps, MLP", note="a magnitude is not linear: the width is no bound")
 report.number("S6.2-svd-real/first-fft", float(s[0].square() / s.square().sum()), unit="share", tol=0.05)
 # fmt: on
 
 # %% [markdown]
 r"""
 **What to notice.** {glue:text}`S6.2-svd-real/exact-of` exact maps have rank {glue:text}`S6.2-svd-real/rank` (recorded {recorded}`S6.2-svd-real/exact-of` and {recorded}`S6.2-svd-real/rank`). The theorem allows at most the width of the first layer, and less where
-units are the same for all images. One hidden layer at noise has {glue:text}`S6.2-svd-noise/rank-one-layer` ({recorded}`S6.2-svd-noise/rank-one-layer`). In single precision the rank is {glue:text}`S6.2-svd-real/inflated`
-({recorded}`S6.2-svd-real/inflated`), as many as there are maps: the study's suspicion is right. But its figures would not show it: the effective rank changes by a relative {glue:text}`S6.2-svd-real/inflated-effective:.0e`
-({recorded}`S6.2-svd-real/inflated-effective`). And beware of the Gram matrix: its eigenvalues are squares, so in double precision all singular values below about $10^{-8}$ of the largest are lost, and it "finds" a rank of
+units of that layer are off for all images. One hidden layer at noise has {glue:text}`S6.2-svd-noise/rank-one-layer` ({recorded}`S6.2-svd-noise/rank-one-layer`). In single precision the rank is {glue:text}`S6.2-svd-real/inflated`
+({recorded}`S6.2-svd-real/inflated`), as many as there are maps: the study's suspicion is right. But what comes in is near $10^{-8}$ of the largest value: the effective rank changes by a relative {glue:text}`S6.2-svd-real/inflated-effective:.0e`
+({recorded}`S6.2-svd-real/inflated-effective`). The hundredth value, where the study's figures end, is far above, at {recorded}`S6.2-svd-real/hundredth-mlp` of the largest in the recorded run. And beware of the Gram matrix: its eigenvalues are squares, so in double precision all singular values below about $10^{-8}$ of the largest are lost, and it "finds" a rank of
 {glue:text}`S6.2-svd-real/inflated-gram` ({recorded}`S6.2-svd-real/inflated-gram`). We use it for the spectra only.
 
 The effective rank of the MLP's maps is {glue:text}`S6.2-svd-real/effective-mlp:.0f` at images and {glue:text}`S6.2-svd-noise/effective-mlp:.0f` at noise, before training {glue:text}`S6.2-svd-real/effective-mlp-untrained:.0f` and
 {glue:text}`S6.2-svd-noise/effective-mlp-untrained:.0f` (recorded {recorded}`S6.2-svd-real/effective-mlp`, {recorded}`S6.2-svd-noise/effective-mlp`, {recorded}`S6.2-svd-real/effective-mlp-untrained` and
-{recorded}`S6.2-svd-noise/effective-mlp-untrained`). The convnet has no such bound: {glue:text}`S6.2-svd-real/effective-convnet:.0f` at images ({recorded}`S6.2-svd-real/effective-convnet`). Training gathers the maps in fewer directions. The stable rank of the trained MLP is
+{recorded}`S6.2-svd-noise/effective-mlp-untrained`). The width does not bound the convnet: {glue:text}`S6.2-svd-real/effective-convnet:.0f` at images ({recorded}`S6.2-svd-real/effective-convnet`). Training gathers the maps in fewer directions. The stable rank of the trained MLP is
 {glue:text}`S6.2-svd-real/stable-mlp:.1f` ({recorded}`S6.2-svd-real/stable-mlp`): one direction outweighs the others, close to the mean map.
 
-By "fft" we understand the magnitude of each map's Fourier transform, which forgets where something is. It is not linear, so the theorem says nothing: the rank of the same exact maps is {glue:text}`S6.2-svd-real/rank-fft`
-({recorded}`S6.2-svd-real/rank-fft`). And magnitudes are positive: their first direction alone has {glue:text}`S6.2-svd-real/first-fft:.0%` of the energy ({recorded}`S6.2-svd-real/first-fft`). Spectra with and without "fft" must not be
+By "fft" we understand the magnitude of each map's Fourier transform, which forgets where something is. It is not linear, so the width is no bound: the rank of the same exact maps is {glue:text}`S6.2-svd-real/rank-fft`
+({recorded}`S6.2-svd-real/rank-fft`). (At half of the pixels its curves end, too: a magnitude and its mirror image are equal.) And magnitudes are positive: their first direction alone has {glue:text}`S6.2-svd-real/first-fft:.0%` of the energy ({recorded}`S6.2-svd-real/first-fft`). Spectra with and without "fft" must not be
 compared; the study shows one of each, and its two captions name left and right the other way round.
 
 ## One map as a sum of others
@@ -686,7 +687,7 @@ def pursue(targets, atoms, n_steps, orthogonal=False):
 
 # %% [markdown]
 r"""
-A training map may be taken again and again. *Orthogonal* matching pursuit {cite:p}`pati-1993` projects on all that were taken so far. Three more ways to spend as many numbers: least squares on the maps of the images with the nearest
+A training map may be taken again and again. *Orthogonal* matching pursuit {cite:p}`pati-1993` projects on all that were taken so far. More ways to spend as many numbers: least squares on the maps of the images with the nearest
 patterns; the first directions of a PCA of the dictionary; and two dictionaries of *random* vectors, blind ones, and ones with the second moments of the true dictionary.
 
 :::{admonition} Guess first
@@ -798,7 +799,7 @@ fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", nco
 report.figure(
     fig, name="fig-affine-pursuit",
     caption=f"How much of a held-out map other maps explain: means over {n_queries} images and two units; the band holds eight of ten (matching pursuit). Stars: the document.",
-    alt=f"Curves rise with the steps. Matching pursuit reaches {captured['MLP', 'matching pursuit'][:, -1].mean():.2f} (MLP) and {captured['convnet', 'matching pursuit'][:, -1].mean():.2f} (convnet), just above random atoms with the same moments; blind random ones "
+    alt=f"Curves rise with the steps. Matching pursuit reaches {captured['MLP', 'matching pursuit'][:, -1].mean():.2f} (MLP) and {captured['convnet', 'matching pursuit'][:, -1].mean():.2f} (convnet), close to random atoms with the same moments; blind random ones "
     f"{captured['convnet', 'random'][:, -1].mean():.2f}, below the document's star.",
 )
 # fmt: on
@@ -848,22 +849,23 @@ del document, dictionary, store
 # %% [markdown]
 r"""
 **What to notice.** {published}`S6.3-mp/dictionary` blind random vectors capture {glue:text}`S6.3-mp/document-random-10:.1%` of the norm in ten steps and {glue:text}`S6.3-mp/document-random-100:.0%` in a hundred. That is the scale for the study's
-{published}`S6.3-mp/after-10` and {published}`S6.3-mp/after-100`: its mean $|\cos|$ over ten steps was {glue:text}`S6.3-mp/document-cosine-10:.3f`, and the best blind vector has {glue:text}`S6.3-mp/document-random-cosine:.3f` already.
+{published}`S6.3-mp/after-10` and {published}`S6.3-mp/after-100`: its typical $|\cos|$ over ten steps was {glue:text}`S6.3-mp/document-cosine-10:.2f`, and the best blind vector has {glue:text}`S6.3-mp/document-random-cosine:.2f` already.
 
 Our maps have more in common. In the convnet ten steps capture {glue:text}`S6.3-mp/after-10:.0%` and a hundred {glue:text}`S6.3-mp/after-100:.0%` (recorded {recorded}`S6.3-mp/after-10` and {recorded}`S6.3-mp/after-100`), in the MLP
-{glue:text}`S6.3-mp/mlp-after-10:.0%` and {glue:text}`S6.3-mp/mlp-after-100:.0%` ({recorded}`S6.3-mp/mlp-after-10` and {recorded}`S6.3-mp/mlp-after-100`). The untrained convnet comes nearest to the study, with
+{glue:text}`S6.3-mp/mlp-after-10:.0%` and {glue:text}`S6.3-mp/mlp-after-100:.0%` ({recorded}`S6.3-mp/mlp-after-10` and {recorded}`S6.3-mp/mlp-after-100`). Of these three networks the untrained convnet comes nearest to the study, with
 {glue:text}`S6.3-mp/untrained-after-10:.0%` and {glue:text}`S6.3-mp/untrained-after-100:.0%` ({recorded}`S6.3-mp/untrained-after-10` and {recorded}`S6.3-mp/untrained-after-100`).
 
 But is this a decomposition into *maps*? Random vectors with the same second moments capture {glue:text}`S6.3-mp/after-10-kin:.0%` and {glue:text}`S6.3-mp/after-100-kin:.0%` in the convnet ({recorded}`S6.3-mp/after-10-kin` and
 {recorded}`S6.3-mp/after-100-kin`). Nearly all of the success is in the second moments; that the atoms are maps adds little. Orthogonal pursuit captures {glue:text}`S6.3-mp/after-100-omp:.0%` in a hundred steps
-({recorded}`S6.3-mp/after-100-omp`): the plain recipe wastes some. The maps of the nearest patterns, which should know best, do worse than that, with {glue:text}`S6.3-mp/after-100-neighbours:.0%` ({recorded}`S6.3-mp/after-100-neighbours`). In the MLP its hundred steps take only {glue:text}`S6.3-mp/different:.0f` different maps ({recorded}`S6.3-mp/different`).
+({recorded}`S6.3-mp/after-100-omp`): the plain recipe wastes some. The maps of the hundred nearest patterns, which should know best, do worse than either, with {glue:text}`S6.3-mp/after-100-neighbours:.0%` ({recorded}`S6.3-mp/after-100-neighbours`). A PCA, with the same
+hundred directions for all images, captures {glue:text}`S6.3-mp/after-100-pca:.0%` ({recorded}`S6.3-mp/after-100-pca`). In the MLP the hundred steps of the plain recipe take only {glue:text}`S6.3-mp/different:.0f` different maps ({recorded}`S6.3-mp/different`).
 
 ## How fast does the map turn?
 
-Last, the study asks for the angle between the maps at $x$ and at $x + \epsilon$, with Gaussian noise of size $\sigma$. It shows histograms and no law. There is one, and it needs no trials.
+Last, the study asks for the angle between the maps at $x$ and at $x + \epsilon$, with Gaussian noise of size $\sigma$ (pixels go from $-1$ to 1). It shows histograms and no law. There is one, and it needs no trials.
 
-Inside a region the map does not move. It jumps where a unit $j$ changes sides. Let $A_j$ be the gradient of its {term}`pre-activation` $z_j$, and $g_j$ the derivative of $f$ by its value. Because $f$ is continuous, the jump is exactly
-$\pm g_j A_j$. The boundary is $d_j = |z_j| / \lVert A_j\rVert$ away, and noise crosses it with probability $\Phi(-d_j / \sigma)$, as long as the unit stays affine. If jumps add up like independent ones,
+Inside a region the map does not move. It jumps where a unit $j$ changes sides. Let $A_j$ be the gradient of its {term}`pre-activation` $z_j$, and $g_j$ the derivative of $f$ by the output of its ReLU. One bit of one mask changes, so the jump is exactly
+$\pm g_j A_j$. The boundary is $d_j = |z_j| / \lVert A_j\rVert$ away, and noise crosses it with probability $\Phi(-d_j / \sigma)$, as long as the unit stays affine. If jumps are small and add up like independent ones,
 
 $$
 \begin{gathered}
@@ -878,7 +880,7 @@ There is a simpler law for random weights, in which all units count alike: $\cos
 
 :::{admonition} Guess first
 :class: tip
-Noise of a thousandth of the range of the pixels: by how many degrees does the map of a typical image turn? And is it different for images from which the network has learned?
+Noise of $\sigma = 10^{-3}$: by how many degrees does the map of a typical image turn? And is it different for images from which the network has learned?
 :::
 """
 
@@ -989,7 +991,7 @@ report.number("S6.4-angles/turned", n_turned, tol=0)
 k = sigmas.index(0.1)
 for name in ("MLP", "MLP, untrained", "convnet"):
     key, own = name.lower().replace(", ", "-"), angles[name, "held-out"]
-    told = {"agree": 0.1, "theory": 0.5} if name in laws else {"note": "any window of a max-pooling can change, too"}
+    told = {"agree": 0.15, "theory": 0.5} if name in laws else {"note": "any window of a max-pooling can change, too"}
     report.number(f"S6.4-angles/slope-{key}", slope(typical(own)), tol=0.12, **told, label=f"power of sigma with which the angle grows, {name}")
     report.number(f"S6.4-angles/angle-{key}", float(typical(own)[k]), unit="degrees", tol=0.3 * typical(own)[k], label=f"angle of the mean cosine at sigma 0.1, {name}")
     report.number(f"S6.4-angles/unchanged-{key}", float(unchanged[name, "held-out"][sigmas.index(0.001)].mean()), unit="share", tol=0.1)
@@ -1015,18 +1017,18 @@ for sigma, key in ((0.01, "small"), (0.1, "middle"), (1.0, "large")):
 
 # %% [markdown]
 r"""
-**What to notice.** The angle grows like $\sqrt\sigma$: the measured powers are {glue:text}`S6.4-angles/slope-mlp:.2f` and, untrained, {glue:text}`S6.4-angles/slope-mlp-untrained:.2f` (recorded {recorded}`S6.4-angles/slope-mlp` and
-{recorded}`S6.4-angles/slope-mlp-untrained`). But that is a law of means. With $\sigma = 10^{-3}$ the map of {glue:text}`S6.4-angles/unchanged-mlp:.0%` of the images has not turned at all ({recorded}`S6.4-angles/unchanged-mlp`): the typical answer to the guess is zero. The share of such images is
-predicted, too, as the product of all $1 - \Phi(-d_j/\sigma)$, to {glue:text}`S6.4-angles/kept-error-mlp:.3f` ({recorded}`S6.4-angles/kept-error-mlp`).
+**What to notice.** In the MLP the angle grows like $\sqrt\sigma$: the measured powers are {glue:text}`S6.4-angles/slope-mlp:.2f` and, untrained, {glue:text}`S6.4-angles/slope-mlp-untrained:.2f` (recorded {recorded}`S6.4-angles/slope-mlp` and
+{recorded}`S6.4-angles/slope-mlp-untrained`). (The convnet, for which we have computed no law, has {glue:text}`S6.4-angles/slope-convnet:.2f`, recorded {recorded}`S6.4-angles/slope-convnet`.) But that is a law of means. With $\sigma = 10^{-3}$ the map of {glue:text}`S6.4-angles/unchanged-mlp:.0%` of the images has not turned at all ({recorded}`S6.4-angles/unchanged-mlp`): the typical answer to the guess is zero. The share of such images is
+predicted, too, as the product of all $1 - \Phi(-d_j/\sigma)$, to within {glue:text}`S6.4-angles/kept-error-mlp:.1%` ({recorded}`S6.4-angles/kept-error-mlp`).
 
-For small noise, $1 - \cos$ is {glue:text}`S6.4-angles/jumps-mlp:.2f` of what margins and jumps predict, {glue:text}`S6.4-angles/jumps-mlp-untrained:.2f` untrained (recorded {recorded}`S6.4-angles/jumps-mlp` and
+For small noise, $0.01 \le \sigma \le 0.1$, the measured $1 - \cos$ is {glue:text}`S6.4-angles/jumps-mlp:.2f` of what margins and jumps predict, {glue:text}`S6.4-angles/jumps-mlp-untrained:.2f` untrained (recorded {recorded}`S6.4-angles/jumps-mlp` and
 {recorded}`S6.4-angles/jumps-mlp-untrained`). Nothing is fitted. The simpler law is good for random weights ({glue:text}`S6.4-angles/flips-mlp-untrained:.2f`, recorded {recorded}`S6.4-angles/flips-mlp-untrained`) and far off for trained ones
 ({glue:text}`S6.4-angles/flips-mlp:.2f`, recorded {recorded}`S6.4-angles/flips-mlp`). After training the units' contributions to $W$ agree in direction, so $W$ is long, and one unit more or less turns it little.
 
-The convnet's maps turn most: almost no image keeps its map at $\sigma = 10^{-3}$, because any window of a max-pooling can change it. At $\sigma = 0.1$ the angle is {glue:text}`S6.4-angles/angle-convnet:.0f` degrees, the MLP's
-{glue:text}`S6.4-angles/angle-mlp:.0f` ({recorded}`S6.4-angles/angle-convnet` and {recorded}`S6.4-angles/angle-mlp`).
+Of the two trained networks the convnet's maps turn more: almost no image keeps its map at $\sigma = 10^{-3}$, because any window of a max-pooling can change it, too. At $\sigma = 0.1$ the angle is {glue:text}`S6.4-angles/angle-convnet:.0f` degrees,
+the MLP's {glue:text}`S6.4-angles/angle-mlp:.0f` ({recorded}`S6.4-angles/angle-convnet` and {recorded}`S6.4-angles/angle-mlp`), and before its training {glue:text}`S6.4-angles/angle-mlp-untrained:.0f` ({recorded}`S6.4-angles/angle-mlp-untrained`).
 
-The study has one figure for training and one for validation images. At $\sigma = 0.1$ the mean angle of training images is larger by {glue:text}`S6.4-angles/difference-middle:.2f` degrees, with an interval (two standard errors) of plus or minus
+The study has one figure for training and one for validation images. At $\sigma = 0.1$ the mean angle of training images less that of held-out ones is {glue:text}`S6.4-angles/difference-middle:.2f` degrees, with an interval (two standard errors) of plus or minus
 {glue:text}`S6.4-angles/difference-middle-interval:.2f` (recorded {recorded}`S6.4-angles/difference-middle` and {recorded}`S6.4-angles/difference-middle-interval`). A difference smaller than its
 interval is none that we can tell from chance.
 
@@ -1063,10 +1065,10 @@ r"""
 :class: important
 - A ReLU network is one affine map a region, known exactly. Check it elsewhere in the region, not at $x$.
 - "Noise" of the backward pass is rounding. A unit that changes sides is far larger, and rare; in a convnet the argmax counts, too.
-- Trained maps are smooth, share much, and are poor classifiers of other images.
-- Rounding inflates the numerical rank, and no other. "fft" takes the bound away.
+- Trained maps are smoother than untrained ones, share much, and are poor classifiers of other images.
+- Rounding inflates the numerical rank, and no other. "fft" takes the first layer's bound away.
 - A decomposition means little before a random dictionary has been tried.
-- A map turns in jumps. Margins and jumps predict the angle; its mean grows like the root of the noise.
+- A map turns in jumps. Margins and jumps predict the angle; for small noise its mean grows like the root of the noise.
 :::
 
 ## Exercises

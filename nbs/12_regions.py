@@ -11,12 +11,12 @@ r"""
 (ch-regions)=
 # How large is a linear region, and how many are there?
 
-**The nearest end of a region is a few thousandths of the way to the next image, or less; other directions lead much farther. There are too many regions to list. But on a plane through three
-images they can all be drawn, exactly, and there every way of counting can be tested.**
+**In its nearest direction the region of an image ends, on average, within a hundredth of the way to the most similar image; in others it reaches much farther. There are too many regions to list. But on a plane
+through three images they can all be drawn, exactly, and there every way of counting can be tested.**
 
 ```{figure} ../results/real/12_regions/fig-regions-slice.webp
 :name: fig-regions-hero
-:alt: Left: a square with three photographs in it, divided into a few coloured classes with curved borders. Right: a close-up, a mosaic of thousands of polygons.
+:alt: Left: a square with three photographs in it, divided into a few coloured areas with curved borders. Right: a close-up, a mosaic of thousands of small polygons.
 
 What you will be able to draw: every linear region of a network on a plane through three images, by class and, magnified, one by one. (Recorded run.)
 ```
@@ -29,7 +29,7 @@ What you will be able to draw: every linear region of a network on a plane throu
 - Tell which layers make as many regions as the theorem allows.
 
 **You need** the {term}`pattern` of a network, and [](#ch-modelling) for the theorem on regions. **Time:** 30 minutes to read, one minute to run. **Document:** the end of section 6 and most of section 7 of
-the "Study on Activation Patterns" {cite:p}`swiniarski-patterns`; much of it are ideas for later. **Data:** scikit-learn's handwritten digits {cite:p}`alpaydin-1998` (CC BY); in the
+the "Study on Activation Patterns" {cite:p}`swiniarski-patterns`, for the most part ideas for later work. **Data:** scikit-learn's handwritten digits {cite:p}`alpaydin-1998` (CC BY); in the
 recorded run CIFAR-10 {cite:p}`krizhevsky-2009`.
 :::
 """
@@ -302,12 +302,13 @@ report.number("S7.2-idea3/grid", on_grid(network, whole, 200) / len(whole), unit
 # %% [markdown]
 r"""
 **What to notice.** The square holds {glue:text}`S7.2-idea3/regions:,` regions (recorded {recorded}`S7.2-idea3/regions`). They are not estimated: areas add up to that of the square, points minus edges plus
-regions is one, and a forward pass at their centres finds the computed pattern in {glue:text}`S7.2-idea3/right:.0%` of those tried (recorded {recorded}`S7.2-idea3/right`; the pattern next door in
-{glue:text}`S7.2-idea3/mixed:.0%`). A grid of 40,000 points meets {glue:text}`S7.2-idea3/grid:.0%` of them (recorded {recorded}`S7.2-idea3/grid`): the smallest are smaller than any grid.
+regions is one, and a forward pass at their centres finds the computed pattern in {glue:text}`S7.2-idea3/right:.0%` of those tried (recorded {recorded}`S7.2-idea3/right`; neighbours share a pattern in
+{glue:text}`S7.2-idea3/mixed:.0%`). A grid of 40,000 points meets {glue:text}`S7.2-idea3/grid:.0%` of them (recorded {recorded}`S7.2-idea3/grid`, with more regions than points), and does not tell how many it misses.
 
 The first layer alone makes {glue:text}`S7.2-idea3/first:,` ({recorded}`S7.2-idea3/first`). Its lines cut the *whole* plane into $F(n, 2)$ pieces, {glue:text}`S7.2-idea3/straight:,` for our width
-({recorded}`S7.2-idea3/straight`), but most crossings lie far outside of the square. No law forbids deep layers to go beyond $F$ of all units, {glue:text}`S7.2-idea3/units-as-lines:,`
-({recorded}`S7.2-idea3/units-as-lines`), since their lines bend. Here they stay far below. And the classes have few, long borders: nearly all regions serve to bend the map within a class.
+({recorded}`S7.2-idea3/straight`), but many crossings lie outside of the square. As many straight lines as there are units in all layers would make
+{glue:text}`S7.2-idea3/units-as-lines:,` pieces ({recorded}`S7.2-idea3/units-as-lines`). With chosen weights deep layers go far beyond, since their lines bend: each layer can fold the plane and so repeat
+what the next ones make {cite:p}`montufar-2014`. Ours stay below. And the classes have few, long borders: nearly all regions serve to bend the map within a class.
 
 ## Through training
 
@@ -378,8 +379,8 @@ report.number("S7.2-idea3/growth", grown["relu3"][-1] / grown["relu3"][0], tol=2
 # %% [markdown]
 r"""
 **What to notice.** Before training the square holds {glue:text}`S7.2-idea3/untrained:,` regions (recorded {recorded}`S7.2-idea3/untrained`), after the first epoch
-{glue:text}`S7.2-idea3/one-epoch:,` ({recorded}`S7.2-idea3/one-epoch`). In the end there are {glue:text}`S7.2-idea3/growth:.1f` times as many as at the start ({recorded}`S7.2-idea3/growth`). The weights set how
-many lines pass between the images. Hanin and Rolnick {cite:p}`hanin-2019-patterns` found the same: the number stays near what the count of units suggests, and far from what depth would allow.
+{glue:text}`S7.2-idea3/one-epoch:,` ({recorded}`S7.2-idea3/one-epoch`). At the end of the curves there are {glue:text}`S7.2-idea3/growth:.1f` times as many as at their start ({recorded}`S7.2-idea3/growth`). All stay below the upper dashed line. Hanin and Rolnick {cite:p}`hanin-2019-patterns` bound the average for untrained networks, and
+measure through training: on a plane the number goes with the square of the number of units, whatever the depth.
 
 ## Where max-pooling chooses
 
@@ -562,11 +563,12 @@ report.number("S7.2-idea1/verified", float(np.mean([one.verified for one in trie
 # %% [markdown]
 r"""
 **What to notice.** With eight units the method works: hits give {glue:text}`S7.2-idea1/small:.2f` of the exact count (recorded {recorded}`S7.2-idea1/small`). With 24 units and the same four inputs {glue:text}`S7.2-idea1/expected-24:.2%` of the
-patterns occur, and with 64 units one in {glue:text}`S7.2-idea1/tests:.0e`. A figure at the end of the chapter shows the fall.
+patterns occur, and with 64 units one in {glue:text}`S7.2-idea1/tests:,.0f`. A figure at the end of the chapter shows the fall.
 
-In our network the first layer has as many units as its rank, so *every* pattern of it occurs; among inputs from −1 to 1 all that we tried did ({glue:text}`S7.2-idea1/first:.0%`, recorded {recorded}`S7.2-idea1/first`). Of random patterns of
-all three layers none of {glue:text}`S7.2-idea1/trials` was reached, in the whole space (recorded {recorded}`S7.2-idea1/network` of {recorded}`S7.2-idea1/trials`). No hit gives no count. But of patterns *one bit away* from that of an image
-{glue:text}`S7.2-idea1/neighbours:.0%` can be reached ({recorded}`S7.2-idea1/neighbours`). To find regions, walk from one to the next, as the drawing of the plane does.
+In our network the first layer has as many units as its rank, so *every* pattern of it occurs; of the few that we tried, inputs from −1 to 1 reach {glue:text}`S7.2-idea1/first:.0%` (recorded {recorded}`S7.2-idea1/first`). Of
+{glue:text}`S7.2-idea1/trials` random patterns of all three layers {glue:text}`S7.2-idea1/network:.0%` can be reached, even in the whole space (recorded {recorded}`S7.2-idea1/network` of {recorded}`S7.2-idea1/trials`). No hit gives no count. But of patterns *one bit away* from that of an image
+{glue:text}`S7.2-idea1/neighbours:.0%` can be reached ({recorded}`S7.2-idea1/neighbours`). To find regions, start from one that is known: go to its neighbours, or cut it
+layer by layer, as the drawing of the plane does.
 
 ## Only a few left?
 
@@ -667,26 +669,27 @@ report.figure(
 
 # %% tags=["remove-cell"]
 # fmt: off
-def few(id, found, depth, extra):
-    """Report how many patterns of a layer occur in cells of those before it: on the plane, and met by a walk."""
+def few(depth, extra):
+    """Return how many patterns of a layer occur in cells of those before it: on the plane, and met by a walk."""
     gate, (kinds, changed) = list(network.gates)[depth], roaming["trained", depth]
     counts = inside["trained"][gate]
-    report.number(f"{id}/plane", float(np.median(counts)), n=len(counts), tol=4, agree=(1, 10), label=f"patterns of layer {depth + 1} in a cell of {extra}, on a plane, median",
-                  note="few lines meet a small cell")
-    report.number(f"{id}/plane-mean", counts.mean(), tol=4)
-    report.number(f"{id}/plane-largest", int(counts.max()), tol=1000)
-    report.number(f"{id}/one", float((counts == 1).mean()), unit="share", tol=0.3)
-    report.number(f"{id}/plane-untrained", inside["untrained"][gate].mean(), tol=4)
-    report.number(f"{id}/space", round(float(cuts[depth]) * n_units) + 1, tol=0.3 * n_units, agree=(1, 10), n=2, label="the same in the whole space, at least",
-                  note="most of the units that were tried cut the cell")
-    report.number(f"{id}/cut", float(cuts[depth]), unit="share", tol=0.1)
-    report.number(f"{id}/met", float(np.mean(kinds)), spread=kinds.std(ddof=1), n=len(kinds), tol=60, label=f"patterns of layer {depth + 1} met by a walk of {n_samples} points among pixels from -2 to 2")
-    report.number(f"{id}/changed", float(np.mean(changed)), tol=60)
-    report.number(f"{id}/met-untrained", float(np.mean(roaming["untrained", depth][0])), tol=60)
+    note = {"plane": "few lines meet a small cell", "space": "most of the units that were tried cut the cell"}
+    label = {"plane": f"patterns of layer {depth + 1} in a cell of {extra}, on a plane, median", "space": "the same in the whole space, at least",
+             "met": f"patterns of layer {depth + 1} met by a walk of {n_samples} points among pixels from -2 to 2"}
+    found = {"plane": (float(np.median(counts)), {"n": len(counts), "tol": 4, "agree": (1, 10)}),
+             "plane-mean": (counts.mean(), {"tol": 4}), "plane-largest": (int(counts.max()), {"tol": 1000}),
+             "one": (float((counts == 1).mean()), {"unit": "share", "tol": 0.3}), "plane-untrained": (inside["untrained"][gate].mean(), {"tol": 4}),
+             "space": (round(float(cuts[depth]) * n_units) + 1, {"tol": 0.3 * n_units, "agree": (1, 10), "n": 2}),
+             "cut": (float(cuts[depth]), {"unit": "share", "tol": 0.1}), "changed": (float(np.mean(changed)), {"tol": 60}),
+             "met": (float(np.mean(kinds)), {"spread": kinds.std(ddof=1), "n": len(kinds), "tol": 60}),
+             "met-untrained": (float(np.mean(roaming["untrained", depth][0])), {"tol": 60})}
+    return {key: (value, {"label": label.get(key), "note": note.get(key)} | options) for key, (value, options) in found.items()}
 
 
-few("S7.1c-conditional-count", inside, 1, "the first layer")
-few("S7.3-conditional", inside, 2, "the first two layers")
+for key, (value, options) in few(1, "the first layer").items():
+    report.number(f"S7.1c-conditional-count/{key}", value, **options)
+for key, (value, options) in few(2, "the first two layers").items():
+    report.number(f"S7.3-conditional/{key}", value, **options)
 active = network.pattern(x[:n_chains]).choices["relu1"].double().sum(1).mean()
 report.number("S7.1c-conditional-count/bound", math.log10(arrangements.affine(width, round(float(active)))), tol=5)
 report.number("S7.3-conditional/samples", n_samples, tol=0)
@@ -700,8 +703,9 @@ cell of both (medians; recorded {recorded}`S7.1c-conditional-count/plane` and {r
 
 In the whole space it is not. A linear program tells whether a unit is on for some inputs of the cell and off for others. This is so for {glue:text}`S7.1c-conditional-count/cut:.0%` of the units of layer 2 that were tried in a cell of
 layer 1, and for {glue:text}`S7.3-conditional/cut:.0%` of those of layer 3 in a cell of layers 1 and 2 (recorded {recorded}`S7.1c-conditional-count/cut` and {recorded}`S7.3-conditional/cut`). Hyperplanes that cut a convex cell leave one
-piece more than there are of them, at least. The general bound of layer 2, $F$ with the number of active units as the dimension, has {glue:text}`S7.1c-conditional-count/bound:.0f` digits. A walk of {glue:text}`S7.3-conditional/samples`
-points meets {glue:text}`S7.1c-conditional-count/met:.0f` and {glue:text}`S7.3-conditional/met:.0f` patterns, and can only miss some.
+piece more than there are of them, at least. The general bound of layer 2, $F$ with the number of active units as the dimension, is ten to the power of {glue:text}`S7.1c-conditional-count/bound:.1f`
+({recorded}`S7.1c-conditional-count/bound`). A walk of {glue:text}`S7.3-conditional/samples` points meets {glue:text}`S7.1c-conditional-count/met:.0f` and {glue:text}`S7.3-conditional/met:.0f` patterns
+({recorded}`S7.1c-conditional-count/met` and {recorded}`S7.3-conditional/met`), and can only miss some.
 
 ## How far to the end of a region?
 
@@ -852,7 +856,7 @@ report.number("S6.5-polytopes/predicted-seven", noise.predicted_survival(1, 7), 
 # %% tags=["remove-cell"]
 # fmt: off
 report.number("S6.5-polytopes/all", final["all layers"], spread=float(scales["all layers"][:, -1].std(ddof=1)), n=n_walks, tol=final["all layers"], label="last noise of the study's walk, all layers")
-report.number("S6.5-polytopes/ratio", final["all layers"] / typical, tol=6, agree=(3.5, 14), label="last noise of the walk / mean inradius, all layers", note="about seven, where a fifth survives")
+report.number("S6.5-polytopes/ratio", final["all layers"] / typical, tol=6, agree=(3.5, 14), label="last noise of the walk / mean inradius, all layers", note="a fifth survives near seven; copies drift to wider places")
 for k in (1, 2, 3):
     report.number(f"S6.5-polytopes/ratio-{k}", final[f"layer {k}"] / radii[f"layer {k}"], tol=6)
 report.number("S6.5-polytopes/halving", float(np.mean([w.sigmas[-1] for w in halving])) / typical, tol=5)
@@ -898,15 +902,20 @@ report.number("S6.5-polytopes/slope", float(slope), tol=0.15, label="exponent of
 
 # %% [markdown]
 r"""
-**What to notice.** The walk ends where about a fifth survives, at {glue:text}`S6.5-polytopes/ratio:.1f` mean inradii (recorded {recorded}`S6.5-polytopes/ratio`). The law explains why: noise survives as $\exp(-\rho\sigma/\sqrt{6\pi})$, with
-$\rho$ one over the mean inradius, and at seven inradii {glue:text}`S6.5-polytopes/at-seven:.0%` of the copies stay (predicted {glue:text}`S6.5-polytopes/predicted-seven:.0%`; recorded {recorded}`S6.5-polytopes/at-seven`). So the study's last scale is not the size of
-a region but several times its inradius. Rates of layers add: one over the sum of one over our three radii gives {glue:text}`S6.5-polytopes/added:.2f` of that of all layers ({recorded}`S6.5-polytopes/added`), and the study's own three scales give
-{glue:text}`S6.5-polytopes/printed-added:.1e`, {glue:text}`S6.5-polytopes/printed-off:.1f` steps of its ladder above the printed one.
+**What to notice.** The noise stops shrinking once a fifth or more survive. For the image itself a law says when: $\exp(-\rho\sigma/\sqrt{6\pi})$ of the copies stay, with $\rho$ one over the mean inradius. At seven inradii
+{glue:text}`S6.5-polytopes/at-seven:.0%` do (predicted {glue:text}`S6.5-polytopes/predicted-seven:.0%`; recorded {recorded}`S6.5-polytopes/at-seven`). The walk ends nearby, at {glue:text}`S6.5-polytopes/ratio:.1f` mean inradii (recorded
+{recorded}`S6.5-polytopes/ratio`), for single layers at {glue:text}`S6.5-polytopes/ratio-1:.1f`, {glue:text}`S6.5-polytopes/ratio-2:.1f` and {glue:text}`S6.5-polytopes/ratio-3:.1f` ({recorded}`S6.5-polytopes/ratio-1`,
+{recorded}`S6.5-polytopes/ratio-2` and {recorded}`S6.5-polytopes/ratio-3`), by halving at {glue:text}`S6.5-polytopes/halving:.1f` ({recorded}`S6.5-polytopes/halving`). It is a rough measure: few images walk, the noise falls in steps, and those copies survive
+that have drifted to where the region is wider. So the study's last scale is not the distance to the end of a region, but five to ten times as much.
 
-"Extremely tiny" holds for the worst direction: {glue:text}`S6.5-polytopes/tiny:.2g` grey levels in every pixel are enough (recorded {recorded}`S6.5-polytopes/tiny`). But a chord in a random direction is {glue:text}`S6.5-polytopes/chord-ratio:.0f` times as
+Rates of layers add: from the inradii of single layers follows {glue:text}`S6.5-polytopes/added:.2f` times that of all of them ({recorded}`S6.5-polytopes/added`), as one over the sum of one over each. From the study's own three scales follows
+one that is {glue:text}`S6.5-polytopes/printed-off:.1f` steps of its ladder above the printed one.
+
+"Extremely tiny" holds for the worst direction: {glue:text}`S6.5-polytopes/tiny:.2g` grey levels in every pixel are enough (recorded {recorded}`S6.5-polytopes/tiny`), and the mean inradius is
+{glue:text}`S6.5-polytopes/way:.2%` of the way to the nearest training image, in the recorded run less. But a chord in a random direction is {glue:text}`S6.5-polytopes/chord-ratio:.0f` times as
 long as the inradius ({recorded}`S6.5-polytopes/chord-ratio`; medians). And "we can't see any differences" does not measure a region: the middle picture looks the same and lies in another one, while the MLP's walked copies lie in the same one and
 differ by {glue:text}`S6.5-polytopes/see:.0f` grey levels ({recorded}`S6.5-polytopes/see`). Most of that noise runs in the {glue:text}`S6.5-polytopes/unseen:.0%` of all directions to which the first layer is blind. In the convnet the nearest face is closer,
-at {glue:text}`S6.5-polytopes/convnet:.1e` instead of {glue:text}`S6.5-polytopes/inradius:.1e` ({recorded}`S6.5-polytopes/convnet` and {recorded}`S6.5-polytopes/inradius`), and its copies differ by {glue:text}`S6.5-polytopes/convnet-see:.1f` grey levels
+at {glue:text}`S6.5-polytopes/convnet:.2g` instead of {glue:text}`S6.5-polytopes/inradius:.2g` ({recorded}`S6.5-polytopes/convnet` and {recorded}`S6.5-polytopes/inradius`), and its copies differ by {glue:text}`S6.5-polytopes/convnet-see:.1f` grey levels
 ({recorded}`S6.5-polytopes/convnet-see`). In untrained networks the distance goes with the number of units to the power {glue:text}`S6.5-polytopes/slope:.1f` ({recorded}`S6.5-polytopes/slope`).
 
 ## Which layers make as many as they can?
@@ -1016,11 +1025,11 @@ axes[0].set_xticks(places, [str(r) for r in places])
 axes[0].xaxis.set_minor_formatter("")
 digits = {r: math.log10(arrangements.affine(width, r)) for r in places}
 twin = axes[0].twinx()
-twin.plot(places, digits.values(), color="0.5", ls=":", label="digits of F")
-twin.set(ylabel="digits of F", ylim=(0, None))
+twin.plot(places, digits.values(), color="0.5", ls=":", label="log10 F")
+twin.set(ylabel="log10 F", ylim=(0, None))
 twin.spines["right"].set(visible=True, color="0.5")
 lines = [each for ax in (axes[0], twin) for each in ax.get_legend_handles_labels()[0]]
-axes[0].legend(lines, ["training", "held-out", "digits of F"], fontsize="x-small", loc="lower right")
+axes[0].legend(lines, ["training", "held-out", "log10 F"], fontsize="x-small", loc="lower right")
 axes[1].plot(range(4, 41), [arrangements.affine(n, 4) / 2.0**n for n in range(4, 41)], color="k", lw=1.2, label="$F(n, 4) / 2^n$")
 found = np.array(hits) > 0
 axes[1].plot(np.array(sizes)[found], np.array(hits)[found], "o", label="share of hits")
@@ -1029,9 +1038,9 @@ axes[1].set(yscale="log", xlabel="units, with 4 inputs", ylabel="patterns that o
 axes[1].legend(fontsize="small")
 report.figure(
     fig, name="fig-regions-rank",
-    caption=f"Left: accuracy of networks whose hidden layer of {width} units has a limited rank, learned from {n_few:,} images (bars: standard deviation over {n_seeds} networks), and the digits of $F(n, r)$. Right: share of "
+    caption=f"Left: accuracy of networks whose hidden layer of {width} units has a limited rank, learned from {n_few:,} images (bars: standard deviation over {n_seeds} networks), and log10 F(n, r). Right: share of "
     f"{n_tests} random patterns that can be reached, for one random layer of each size, and the law.",
-    alt=f"Left: training accuracy rises from {scores[places[0]][:, 0].mean():.2f} at rank 1 to {scores[width][:, 0].mean():.2f}, held-out accuracy to {scores[width][:, 1].mean():.2f} at full rank, the digits from "
+    alt=f"Left: training accuracy rises from {scores[places[0]][:, 0].mean():.2f} at rank 1 to {scores[width][:, 0].mean():.2f}, held-out accuracy to {scores[width][:, 1].mean():.2f} at full rank, log10 F from "
     f"{digits[1]:.0f} to {digits[width]:.0f}. Right: points fall along a curve to {min(h for h in hits if h):.3f}, then none.",
 )
 # fmt: on
@@ -1059,11 +1068,13 @@ report.number("S7.1b-rank-regularise/straight", straight, tol=0)
 
 # %% [markdown]
 r"""
-**What to notice.** At rank 8 the number of regions has {glue:text}`S7.1b-rank-regularise/digits-eight:.0f` digits instead of {glue:text}`S7.1b-rank-regularise/digits:.0f` (recorded {recorded}`S7.1b-rank-regularise/digits-eight` and
+**What to notice.** At rank 8 the first layer can make ten to the power of {glue:text}`S7.1b-rank-regularise/digits-eight:.1f` regions instead of {glue:text}`S7.1b-rank-regularise/digits:.1f` (recorded {recorded}`S7.1b-rank-regularise/digits-eight` and
 {recorded}`S7.1b-rank-regularise/digits`). The accuracy on held-out images is {glue:text}`S7.1b-rank-regularise/eight:.1%` instead of {glue:text}`S7.1b-rank-regularise/full:.1%` ({recorded}`S7.1b-rank-regularise/eight` and
-{recorded}`S7.1b-rank-regularise/full`). The best lower rank gains {glue:text}`S7.1b-rank-regularise/gain:.1%` ({recorded}`S7.1b-rank-regularise/gain`): the rank controls the count, but here it does not help.
+{recorded}`S7.1b-rank-regularise/full`). Full rank to the best lower rank is a change of {glue:text}`S7.1b-rank-regularise/gain:.1%` ({recorded}`S7.1b-rank-regularise/gain`): the rank controls the
+count, but here it does not help. All ranks took the same steps; at rank 8 the network fits the training images less well, too.
 
-A plane cannot show it. Across a very large square, rank 1 gives {glue:text}`S7.1b-rank-regularise/line` regions, $n + 1$, and every higher rank {glue:text}`S7.1b-rank-regularise/same:.1%` of $F(n, 2)$ or more, whatever the rank.
+A plane cannot show it. Across a very large square an untrained layer of rank 1 makes {glue:text}`S7.1b-rank-regularise/line` regions, $n + 1$ (recorded {recorded}`S7.1b-rank-regularise/line`). Every higher rank makes
+{glue:text}`S7.1b-rank-regularise/same:.2%` of $F(n, 2)$ or more.
 
 ## The document's sentences and our numbers
 """
@@ -1082,15 +1093,15 @@ r"""
 
 **Beyond the images.** Copies that walk leave the range of pixels, and the whole space is larger than that of images.
 
-**One network.** We trained one of each kind. From seed to seed the counts change by half and more.
+**One network.** We trained one of each kind. On the digits the counts differ by half and more from seed to seed.
 
 :::{admonition} What we learned
 :class: important
 - On a plane all regions can be had, with a check. Max-pooling adds regions that bits do not show.
 - Mean sizes undercount, the mean of one over the size does not, and random patterns find nothing in large networks.
 - "Only a few" is true on a plane, not in the whole space.
-- The study's noise scale is about seven inradii. A region can be thin and yet reach far.
-- The recurrence is a theorem with conditions. Low rank cuts the count, not the error.
+- The study's noise scale is five to ten inradii. A region can be thin and yet reach far.
+- The recurrence is a theorem with conditions. Low rank cuts the count; here it did not cut the error.
 :::
 
 ## Exercises
@@ -1157,7 +1168,7 @@ report.check("ex-regions-mean", passed, "A piece of twice the length is met twic
 r"""
 ```{exercise}
 :label: ex-regions-corner
-**The nearest face, counted in grey levels** (5 minutes). Every pixel may change by up to $t$. From which $t$ on can a unit of the *first* layer be switched? Return the smallest such $t$ over the units, for weights $(n, d)$,
+**The nearest face, if all pixels help** (5 minutes). Every pixel may change by up to $t$. From which $t$ on can a unit of the *first* layer be switched? Return the smallest such $t$ over the units, for weights $(n, d)$,
 biases $(n)$ and one image $(d)$.
 ```
 """
