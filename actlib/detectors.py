@@ -1,9 +1,9 @@
 """The best that can be done with oscillations in noise: detectors that know everything but the class and the phases.
 
 Both weigh each class by its evidence, the likelihood of the image averaged over all phases, and name the class of the
-highest. For classes that are equally frequent no other rule, hence no network, is right more often. ``gaussian``
-takes the noise for normal, with the right variance. ``uniform`` knows that it is uniform, as it is in
-``oscillations.draw``, and is the sharper one.
+highest. If the classes are equally frequent, and the noise is what they take it for, no other rule, hence no network,
+is right more often. ``gaussian`` takes the noise for normal, with the right variance. ``uniform`` knows that it is
+uniform, as it is in ``oscillations.draw``, and is the sharper one.
 
 A class is n times the number of its frequency along x plus that along y, as in ``oscillations.frequencies(n)``.
 """

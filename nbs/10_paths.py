@@ -42,14 +42,14 @@ pictures, size = "digits", 28
 pixel_mean, pixel_std = 0.5, 0.5
 width = 128
 epochs, learning_rate, batch_size = 14, 0.01, 16
-# pairs of images: for the MLP, for exact counts in the convnet, for midpoints in it
+# pairs of images: for the MLP, for exact counts in the convnet, for all else in it
 n_pairs, n_convnet, n_half = 16, 2, 8
 # geodesics: points of a path, rounds, steps of descent in each
-n_points, n_rounds, n_steps = 11, 2, 150
+n_points, n_rounds, n_steps = 11, 2, 110
 # midpoints: steps of descent; weights of the layers in the joint objective; pairs with as many steps as bits
 n_descent, alphas, n_fine = 100, [0.001, 0.01, 0.1, 1, 10, 100, 1000], 4
 # chosen patterns: widths of small MLPs, their epochs, patterns of each kind
-small_widths, small_epochs, n_chosen = [16, 64], 4, 6
+small_widths, small_epochs, n_chosen = [16, 64], 3, 6
 
 # %% tags=["hide-input"]
 import math
@@ -71,6 +71,7 @@ from actlib import (
     reachability,
     report,
     segments,
+    statistics,
     targets,
     train,
 )
@@ -92,8 +93,8 @@ r"""
 Two networks learn: an MLP with three hidden layers of {glue:text}`S5.0-path-claims/width` units each (recorded {recorded}`S5.0-path-claims/width`), and a convnet of three convolutions, each with a ReLU and a
 max-pooling, and one linear layer, as in the study. In the recorded run its ReLUs have {recorded}`S5.0-path-claims/bits` bits; the study does not give its kernels.
 
-The patterns of two images differ in $m$ bits, the {term}`Hamming distance` $d_H$. "There is $m!$ possible paths" between them, says the study, one for each order of switching the bits, and "$d_H$ different" patterns lie in between. But $m$
-bits have $2^m$ subsets, each of which is a pattern in between, and both numbers are only upper bounds: most patterns belong to no input. One layer of six random units without biases shows it. Two opposite inputs differ in all six bits.
+The patterns of two images differ in $m$ bits, the {term}`Hamming distance` $d_H$. "[T]here is $m!$ possible paths" between them, says the study, one for each order of switching the bits, and "$d_H$ different" patterns lie in between. But $m$
+bits have $2^m$ subsets, each of which is a pattern in between, and both numbers are only upper bounds: a pattern may belong to no input. One layer of six random units without biases shows it. Two opposite inputs differ in all six bits.
 
 :::{admonition} Guess first
 :class: tip
@@ -159,6 +160,14 @@ def of_images(what, name=None):
     report.source(f"{trained}; {what}", stand_in=None if pictures == "cifar10" else "CIFAR-10")
 
 
+def over_pairs(values, within=None):
+    """Return the mean over pairs as a number, judged only where its 95 % interval leaves out zero, and that interval."""
+    found = statistics.interval(np.asarray(values, dtype=float))
+    judged = found.low > 0 or found.high < 0
+    told = {"value": found.mean, "spread": found.sd, "n": found.n, "unit": "share", "agree": within if judged else None}
+    return told, {"low": found.low, "high": found.high}
+
+
 report.source("one layer of six random units")
 for r, (n_patterns, n_orders) in found.items():
     report.number(f"S5.0-path-claims/patterns-{r}", n_patterns, tol=0)
@@ -184,7 +193,7 @@ r"""
 | 5 | {glue:text}`S5.0-path-claims/patterns-5` | 64 | {glue:text}`S5.0-path-claims/orders-5` | 720 |
 | 6 | {glue:text}`S5.0-path-claims/patterns-6` | 64 | {glue:text}`S5.0-path-claims/orders-6` | 720 |
 
-Only when inputs are as many as units does every pattern occur, and every order is a path.
+The orders lead from one pattern to its opposite; from another pattern their number may differ. Only when inputs are as many as units does every pattern occur, and every order is a path.
 
 :::{prf:theorem} Switches and distance
 :label: thm-paths-bound
@@ -199,7 +208,7 @@ So the study's question has an answer for the first layer: the segment is a shor
 
 ## Every switch on the segment
 
-In a piece of the segment where nothing switches, all values are affine in the time, and the next zero can be computed. `segments.between` finds all switches this way, in double precision. The pairs are held-out images of two classes.
+In a piece of the segment where nothing switches, all values are affine in the time, and the next zero can be computed. `segments.between` finds all switches this way, in double precision. A pair is two held-out images of different classes.
 
 :::{admonition} Guess first
 :class: tip
@@ -307,7 +316,10 @@ report.number("S5.0-path-claims/odd", float((every % 2).mean()), unit="share", t
 report.number("S5.0-path-claims/first-layer", int(max((direct[name] - apart[name])[:, 0].max() for name in nets)), tol=0, agree=0, theory=0, label="the same in the first layer, largest", note="a theorem: the segment is a shortest path of layer 1")
 for name in nets:
     for k in (1, 2):
-        report.number(f"S5.0-path-claims/{name.lower()}-layer-{k + 1}", excess(direct[name].sum(0)[[k]], apart[name].sum(0)[[k]]), n=counted[name], unit="share", tol=0.08)
+        told, ends_of = over_pairs(groups[f"{name}, layer {k + 1}"] / 100)
+        report.number(f"S5.0-path-claims/{name.lower()}-layer-{k + 1}", **told, tol=0.1)
+        for end, value in ends_of.items():
+            report.number(f"S5.0-path-claims/{name.lower()}-layer-{k + 1}-{end}", value, unit="share", tol=1)
 report.number("S5.0-path-claims/pairs", n_pairs, tol=0)
 report.number("S5.0-path-claims/pairs-convnet", n_convnet, tol=0)
 report.number("S5.0-path-claims/missed", 1 - shares[11].sum() / direct["MLP"].sum(), unit="share", tol=0.03)
@@ -329,8 +341,9 @@ report.number("S5.0-path-claims/layer-off", float(max(off)), unit="share", tol=0
 r"""
 **What to notice.** The first layer has no excess, in either network, and the smallest excess of all pairs and layers is {glue:text}`S5.0-path-claims/least`, as the theorem says. Nor does any count differ from $d_H$ by an odd number. In the
 MLP the second layer switches {glue:text}`S5.0-path-claims/mlp-layer-2:.1%` and the third {glue:text}`S5.0-path-claims/mlp-layer-3:.1%` more than needed (recorded {recorded}`S5.0-path-claims/mlp-layer-2` and
-{recorded}`S5.0-path-claims/mlp-layer-3`, {recorded}`S5.0-path-claims/pairs` pairs); in the convnet {glue:text}`S5.0-path-claims/convnet-layer-2:.1%` and {glue:text}`S5.0-path-claims/convnet-layer-3:.1%`
-({recorded}`S5.0-path-claims/convnet-layer-2` and {recorded}`S5.0-path-claims/convnet-layer-3`, {recorded}`S5.0-path-claims/pairs-convnet` pairs). The excess grows with depth, and is far from several times as many. A detour over a third image costs the first layer
+{recorded}`S5.0-path-claims/mlp-layer-3`; means over {glue:text}`S5.0-path-claims/pairs:d` and {recorded}`S5.0-path-claims/pairs` pairs), in the convnet {glue:text}`S5.0-path-claims/convnet-layer-2:.1%` and {glue:text}`S5.0-path-claims/convnet-layer-3:.1%`
+({recorded}`S5.0-path-claims/convnet-layer-2` and {recorded}`S5.0-path-claims/convnet-layer-3`; {glue:text}`S5.0-path-claims/pairs-convnet:d` and {recorded}`S5.0-path-claims/pairs-convnet` pairs). The 95-percent interval of the mean over pairs is {glue:text}`S5.0-path-claims/mlp-layer-3-low:.1%` to {glue:text}`S5.0-path-claims/mlp-layer-3-high:.1%` for the MLP's third layer
+(recorded {recorded}`S5.0-path-claims/mlp-layer-3-low` to {recorded}`S5.0-path-claims/mlp-layer-3-high`), and recorded {recorded}`S5.0-path-claims/convnet-layer-3-low` to {recorded}`S5.0-path-claims/convnet-layer-3-high` for the convnet's. The excess grows with depth, and is far from several times as many. A detour over a third image costs the first layer
 {glue:text}`S5.0-path-claims/detour:.0%` ({recorded}`S5.0-path-claims/detour`). Eleven points, the study's number, miss {glue:text}`S5.0-path-claims/missed:.1%` of the switches ({recorded}`S5.0-path-claims/missed`): a unit
 that switches there and back between two of them is not seen.
 
@@ -355,9 +368,9 @@ walk = {"n_points": n_points, "n_rounds": n_rounds, "n_steps": n_steps}
 geodesics = {
     key: paths.geodesic(nets["MLP"], x, y, layers, **walk).points for key, layers in SETS.items()
 }
-curved = paths.geodesic(nets["convnet"], *ends["convnet"].unbind(1), SETS["last"], **walk).points
+curved = paths.geodesic(nets["convnet"], x[:n_half], y[:n_half], SETS["last"], **walk).points
 found = {("MLP", key): switches("MLP", points) for key, points in geodesics.items()}
-found["convnet", "last"] = switches("convnet", curved)
+found["convnet", "last"] = switches("convnet", curved[:n_convnet])
 places = {"first": [0], "last": [2], "all": [0, 1, 2]}
 ratios = {}
 for (name, key), count in found.items():
@@ -409,34 +422,48 @@ for name, key in found:
     for what in ("straight", "geodesic"):
         each = ratios[name, key, what]
         report.number(f"S5.1-geodesic/{name.lower()}-{key}-{what}", each.mean(), spread=each.std(ddof=1), n=len(each), unit="share", tol=0.1, label=f"{name}, {key} layer{'s' * (key == 'all')}: exact switches beyond the distance, {what}")
-    gain = ratios[name, key, "straight"] - ratios[name, key, "geodesic"]
-    report.number(f"S5.1-geodesic/gain-{name.lower()}-{key}", gain.mean(), spread=gain.std(ddof=1) / len(gain) ** 0.5, n=len(gain), unit="share", tol=0.1)
-of_images(f"{n_convnet} pairs", "convnet")
-cut = {"straight": sampled("convnet", paths.straight(*ends["convnet"].unbind(1), n_points)), "optimised": sampled("convnet", curved)}
+    told, ends_of = over_pairs(ratios[name, key, "straight"] - ratios[name, key, "geodesic"])
+    report.number(f"S5.1-geodesic/gain-{name.lower()}-{key}", **told, tol=0.2, label=f"{name}, {key}: switches that the geodesic saves, by the distance")
+    for end, value in ends_of.items():
+        report.number(f"S5.1-geodesic/gain-{name.lower()}-{key}-{end}", value, unit="share", tol=2)
+# fmt: on
+
+
+# %% tags=["remove-cell"]
+# fmt: off
+of_images(f"{n_half} pairs", "convnet")
+lines_half, far = paths.straight(x[:n_half], y[:n_half], n_points), distances("convnet", x[:n_half], y[:n_half])[:, 2]
+cut = {"straight": sampled("convnet", lines_half), "optimised": sampled("convnet", curved)}
 texts = {key: published.value(f"S5.1-geodesic/{key}") for key in ("straight-path", "optimised-path", "distance")}
 parts = {key: texts[f"{key}-path"]["value"] / texts["distance"]["value"] for key in cut} if texts["distance"] else {"straight": 1.5, "optimised": 1.4}
-report.number("S5.1-geodesic/bits", apart["convnet"][:, 2].mean(), tol=60)
+report.number("S5.1-geodesic/bits", far.mean(), tol=60)
 for key, each in cut.items():
-    share = each[..., 2].sum() / apart["convnet"][:, 2].sum()
-    report.number(f"S5.1-geodesic/{key}-share", share, tol=0.15, agree=(parts[key] - 0.1, parts[key] + 0.1), label=f"convnet, third layer: eleven points, {key}, switches per distance", note=f"the document: {parts[key]:.2f}, for one pair")
+    share = each[..., 2].sum(1) / far
+    report.number(f"S5.1-geodesic/{key}-share", share.mean(), spread=share.std(ddof=1), n=n_half, tol=0.15, agree=(parts[key] - 0.25, parts[key] + 0.25), label=f"convnet, third layer: eleven points, {key}, switches per distance", note=f"the document: {parts[key]:.2f}, for one pair")
     report.number(f"S5.1-geodesic/{key}-document", parts[key], tol=0)
-change = (curved - paths.straight(*ends["convnet"].unbind(1), n_points))[:, 1:-1].flatten(0, 1)
-report.number("S5.1-geodesic/few-pixels", holders(change), unit="share", tol=0.05, agree=(0, 0.1), label="share of values that hold half of the squared change", note="fewer than for Gaussian noise")
+told, ends_of = over_pairs((cut["straight"] - cut["optimised"])[..., 2].sum(1) / far)
+report.number("S5.1-geodesic/gain-points", **told, tol=0.15, label="convnet, third layer: eleven points, switches that the geodesic saves, by the distance")
+for end, value in ends_of.items():
+    report.number(f"S5.1-geodesic/gain-points-{end}", value, unit="share", tol=0.2)
+change = (curved - lines_half)[:, 1:-1].flatten(0, 1)
+report.number("S5.1-geodesic/few-pixels", holders(change), unit="share", tol=0.05, agree=(0, 0.05), label="share of values that hold half of the squared change", note="the change is spread over many")
 report.number("S5.1-geodesic/few-pixels-noise", holders(torch.randn(20, *x.shape[1:], generator=dice(2))), unit="share", tol=0.01)
 report.number("S5.1-geodesic/least", int(min((count - apart[name]).min() for (name, _), count in found.items())), tol=100, agree=(0, 10**6), label="switches on geodesics less the distance, smallest", note="never fewer")
 # fmt: on
 
 # %% [markdown]
 r"""
-**What to notice.** For the last layer, exact switches beyond $d_H$ go from {glue:text}`S5.1-geodesic/mlp-last-straight:.1%` to {glue:text}`S5.1-geodesic/mlp-last-geodesic:.1%` in the MLP (recorded {recorded}`S5.1-geodesic/mlp-last-straight` and
-{recorded}`S5.1-geodesic/mlp-last-geodesic`), and from {glue:text}`S5.1-geodesic/convnet-last-straight:.1%` to {glue:text}`S5.1-geodesic/convnet-last-geodesic:.1%` in the convnet ({recorded}`S5.1-geodesic/convnet-last-straight` and
-{recorded}`S5.1-geodesic/convnet-last-geodesic`). For all layers of the MLP: from {glue:text}`S5.1-geodesic/mlp-all-straight:.1%` to {glue:text}`S5.1-geodesic/mlp-all-geodesic:.1%` ({recorded}`S5.1-geodesic/mlp-all-straight` and
-{recorded}`S5.1-geodesic/mlp-all-geodesic`). For the first nothing can be gained: {glue:text}`S5.1-geodesic/mlp-first-geodesic:.1%` ({recorded}`S5.1-geodesic/mlp-first-geodesic`). Short in squared values is not
-always short in switches. The study finds deep layers easiest. There is more to gain in the last layer, but more excess remains there, too.
+**What to notice.** For the MLP's last layer, exact switches beyond $d_H$ go from {glue:text}`S5.1-geodesic/mlp-last-straight:.1%` to {glue:text}`S5.1-geodesic/mlp-last-geodesic:.1%` (recorded {recorded}`S5.1-geodesic/mlp-last-straight` and
+{recorded}`S5.1-geodesic/mlp-last-geodesic`). The saving has a 95-percent interval, over pairs, of {glue:text}`S5.1-geodesic/gain-mlp-last-low:.1%` to {glue:text}`S5.1-geodesic/gain-mlp-last-high:.1%` (recorded {recorded}`S5.1-geodesic/gain-mlp-last-low` to {recorded}`S5.1-geodesic/gain-mlp-last-high`). For all layers they go from
+{glue:text}`S5.1-geodesic/mlp-all-straight:.1%` to {glue:text}`S5.1-geodesic/mlp-all-geodesic:.1%` ({recorded}`S5.1-geodesic/mlp-all-straight` and {recorded}`S5.1-geodesic/mlp-all-geodesic`), with {glue:text}`S5.1-geodesic/gain-mlp-all-low:.1%` to {glue:text}`S5.1-geodesic/gain-mlp-all-high:.1%` ({recorded}`S5.1-geodesic/gain-mlp-all-low` to {recorded}`S5.1-geodesic/gain-mlp-all-high`). In
+the convnet's last layer, from {glue:text}`S5.1-geodesic/convnet-last-straight:.1%` to {glue:text}`S5.1-geodesic/convnet-last-geodesic:.1%` ({recorded}`S5.1-geodesic/convnet-last-straight` and {recorded}`S5.1-geodesic/convnet-last-geodesic`), with
+recorded {recorded}`S5.1-geodesic/gain-convnet-last-low` to {recorded}`S5.1-geodesic/gain-convnet-last-high`: an interval that reaches down to zero proves no saving, and the quick run has too few pairs for one. For the first layer nothing can be gained: {glue:text}`S5.1-geodesic/mlp-first-geodesic:.1%` ({recorded}`S5.1-geodesic/mlp-first-geodesic`). Short in
+squared values is not always short in switches. The study finds deep layers easiest. There is more to gain in the last layer, but more excess remains there, too.
 
 The study counted at eleven points, for one pair: {published}`S5.1-geodesic/straight-path` and then {published}`S5.1-geodesic/optimised-path` switches for a distance of {published}`S5.1-geodesic/distance`, in ratios {glue:text}`S5.1-geodesic/straight-document:.2f` and
-{glue:text}`S5.1-geodesic/optimised-document:.2f`. Ours are {glue:text}`S5.1-geodesic/straight-share:.2f` and {glue:text}`S5.1-geodesic/optimised-share:.2f` (recorded {recorded}`S5.1-geodesic/straight-share` and
-{recorded}`S5.1-geodesic/optimised-share`). "We end up pushing on a few pixels": half of the squared change lies in {glue:text}`S5.1-geodesic/few-pixels:.1%` of the values ({recorded}`S5.1-geodesic/few-pixels`), for Gaussian noise it would be
+{glue:text}`S5.1-geodesic/optimised-document:.2f`. Over the convnet's pairs of {numref}`fig-paths-halves`, ours are {glue:text}`S5.1-geodesic/straight-share:.2f` and {glue:text}`S5.1-geodesic/optimised-share:.2f` (recorded {recorded}`S5.1-geodesic/straight-share` and
+{recorded}`S5.1-geodesic/optimised-share`). The geodesic saves {glue:text}`S5.1-geodesic/gain-points:.1%` of the distance, with {glue:text}`S5.1-geodesic/gain-points-low:.1%` to {glue:text}`S5.1-geodesic/gain-points-high:.1%` (recorded {recorded}`S5.1-geodesic/gain-points`, with {recorded}`S5.1-geodesic/gain-points-low` to {recorded}`S5.1-geodesic/gain-points-high`); minus means a loss.
+Set the recorded saving beside that of exact counts: most of it is switches that eleven points do not see. On the geodesic they hide more of them than on the segment. "We end up pushing on a few pixels": half of the squared change lies in {glue:text}`S5.1-geodesic/few-pixels:.1%` of the values ({recorded}`S5.1-geodesic/few-pixels`), for Gaussian noise it would be
 {glue:text}`S5.1-geodesic/few-pixels-noise:.1%`. So they are not few.
 
 ## One switch a step
@@ -481,7 +508,7 @@ report.figure(
     caption="How many units of the MLP's last layer switch in one step of a geodesic with as many steps as differing bits; of the same paths, cut at the switches; and the law of Poisson.",
     alt=f"Bars at 0 to {most} switches: {seen[0]:.0%} of the steps have none, {seen[1]:.0%} one, {seen[2]:.0%} two; the line of chance has {law[0]:.0%}, {law[1]:.0%} and {law[2]:.0%}. A second set of bars stands at one alone.",
 )
-report.number("S5.1-geodesic/steps-none", seen[0], n=len(fine), unit="share", tol=0.1, agree=(0.2, 1), label="steps without a switch, with as many steps as bits", note="about as many as by chance")
+report.number("S5.1-geodesic/steps-none", seen[0], n=len(fine), unit="share", tol=0.15, agree=(0.1, 1), label="steps without a switch, with as many steps as bits", note="about as many as by chance")
 report.number("S5.1-geodesic/steps-chance", law[0], unit="share", tol=0.05)
 report.number("S5.1-geodesic/steps-largest", int(fine.max()), tol=6, label="largest step")
 report.number("S5.1-geodesic/steps-cut", float((again == 1).mean()), unit="share", tol=0.01, agree=(0.99, 1), label="steps with one switch, if the same path is cut where units switch", note="the spacing of the points is free")
@@ -499,12 +526,14 @@ The study's figure 30 shows the ten values of the last layer along the path, bef
 """
 
 # %%
-trips = {"straight": paths.straight(*ends["convnet"].unbind(1), n_points), "geodesic": curved}
+trips = {
+    ("convnet", "straight"): paths.straight(x[:n_half], y[:n_half], n_points),
+    ("convnet", "geodesic"): curved,
+    ("MLP", "straight"): paths.straight(x, y, n_points),
+    ("MLP", "geodesic"): geodesics["last"],
+}
 with torch.no_grad():
-    scores = {
-        what: [nets["convnet"](path).cpu().numpy() for path in trip]
-        for what, trip in trips.items()
-    }
+    scores = {key: [nets[key[0]](path).cpu().numpy() for path in trips[key]] for key in trips}
 
 
 def bend(scores):
@@ -513,10 +542,9 @@ def bend(scores):
     return np.abs(scores - line).max() / np.ptp(scores)
 
 
-bends = {what: np.array([bend(each) for each in of_pairs]) for what, of_pairs in scores.items()}
-shown = {
-    what: of_pairs[bends["straight"].argmax()] for what, of_pairs in scores.items()
-}  # one pair
+bends = {key: np.array([bend(each) for each in of_pairs]) for key, of_pairs in scores.items()}
+worst = bends["convnet", "straight"].argmax()
+shown = {what: scores["convnet", what][worst] for what in ("straight", "geodesic")}  # one pair
 
 
 # %% tags=["hide-input"]
@@ -534,17 +562,23 @@ report.figure(
     caption="The convnet's ten scores along the straight segment and along the geodesic of its last ReLU layer, for the pair whose scores bend most. Dotted: straight lines between the ends. The bend is the largest distance from them, by the range of all scores.",
     alt=f"Two panels of ten curves over eleven points. Left they bend, by up to {bend(shown['straight']):.2f} of their range; right they are nearer to straight lines, with {bend(shown['geodesic']):.2f}.",
 )
-of_images(f"{n_convnet} pairs, last ReLU layer", "convnet")
-for what, each in bends.items():
-    report.number(f"S5.3-logit-path/{what}", each.mean(), spread=each.std(ddof=1), n=len(each), unit="share", tol=0.15, label=f"largest distance of the scores from straight lines, by their range, {what}")
-report.number("S5.3-logit-path/straighter", bends["geodesic"].mean() / bends["straight"].mean(), tol=0.3, agree=(0, 0.7), label="the same, geodesic / straight", note="straighter, not straight")
-report.number("S5.3-logit-path/elements", n_points - 1, tol=0, agree=0, label="steps of the path")
+for name, prefix in (("MLP", "mlp-"), ("convnet", "")):
+    of_images(f"{len(bends[name, 'straight'])} pairs, last ReLU layer", name)
+    for what in ("straight", "geodesic"):
+        each = bends[name, what]
+        report.number(f"S5.3-logit-path/{prefix}{what}", each.mean(), spread=each.std(ddof=1), n=len(each), unit="share", tol=0.15, label=f"{name}: largest distance of the scores from straight lines, by their range, {what}")
+    told, ends_of = over_pairs(bends[name, "straight"] - bends[name, "geodesic"], (0, 1))
+    report.number(f"S5.3-logit-path/{prefix}straighter", **told, tol=0.1, label=f"{name}: the same, straight less geodesic", note="straighter, not straight")
+    for end, value in ends_of.items():
+        report.number(f"S5.3-logit-path/{prefix}straighter-{end}", value, unit="share", tol=0.15)
+report.number("S5.3-logit-path/elements", n_points - 1, tol=0, label="steps of the path")
 # fmt: on
 
 # %% [markdown]
 r"""
-**What to notice.** On the segment the scores bend by up to {glue:text}`S5.3-logit-path/straight:.1%` of their range, on the geodesic by {glue:text}`S5.3-logit-path/geodesic:.1%` (recorded {recorded}`S5.3-logit-path/straight` and
-{recorded}`S5.3-logit-path/geodesic`). "We do end up with an l_2 interpolation path in the activation space": they become straighter.
+**What to notice.** On the segment the convnet's scores bend by up to {glue:text}`S5.3-logit-path/straight:.1%` of their range, on the geodesic by {glue:text}`S5.3-logit-path/geodesic:.1%` (recorded {recorded}`S5.3-logit-path/straight` and {recorded}`S5.3-logit-path/geodesic`; the same pairs). The
+difference has a 95-percent interval of {glue:text}`S5.3-logit-path/straighter-low:.1%` to {glue:text}`S5.3-logit-path/straighter-high:.1%` ({recorded}`S5.3-logit-path/straighter-low` to {recorded}`S5.3-logit-path/straighter-high`). In the MLP it goes from {glue:text}`S5.3-logit-path/mlp-straight:.1%` to {glue:text}`S5.3-logit-path/mlp-geodesic:.1%` ({recorded}`S5.3-logit-path/mlp-straight` and {recorded}`S5.3-logit-path/mlp-geodesic`).
+"We do end up with an l_2 interpolation path in the activation space": the scores become straighter, but not straight.
 
 ## Midway between two patterns
 
@@ -630,19 +664,25 @@ for name in nets:
     of_images(f"{n} pairs, all layers", name)
     share = {text.lower().replace(" ", "-"): each for text, (_, each) in halves[name].items()}
     for key, each in share.items():
-        what = {"spread": each.std(ddof=1), "n": n, "unit": "share", "tol": 0.05, "label": f"{name}, two halves beyond the distance, {key.replace('-', ' ')}"}
+        what = {"spread": each.std(ddof=1), "n": n, "unit": "share", "tol": 0.1, "label": f"{name}, two halves beyond the distance, {key.replace('-', ' ')}"}
         if key.startswith("masked"):
-            report.number(f"S5.2.2-alg2/{low}-{key}", each.mean(), **what)
+            report.number(f"S5.2.2-alg2/{low}-{key}", each.mean(), **what | {"tol": 0.25})
         else:
             report.number(f"S5.2.1-alg1/{low}-{key}", each.mean(), **what)
-    less = {key: share[f"{key}l2"] - share[f"{key}l1"] for key in ("", "masked-")}
-    what = {"n": n, "unit": "share", "tol": 0.04, "agree": (0.001, 1), "label": f"{name}: excess with L2 less excess with L1"}
-    report.number(f"S5.2.1-alg1/{low}-l1-better", less[""].mean(), spread=less[""].std(ddof=1) / n**0.5, note="L1 is content with any value in between", **what)
-    report.number(f"S5.2.2-alg2/{low}-l1-better", less["masked-"].mean(), spread=less["masked-"].std(ddof=1) / n**0.5, note="algorithm 2: nothing holds the bits that are shared", **what)
-    worse = share["masked-l1"] - share["l1"]
-    report.number(f"S5.2.2-alg2/{low}-worse", worse.mean(), spread=worse.std(ddof=1) / n**0.5, n=n, unit="share", tol=0.05, agree=(0.003, 1), label=f"{name}: excess of algorithm 2 less that of algorithm 1, L1", note="as in the document")
     part = halves[name]["L1"][0]
     report.number(f"S5.2.1-alg1/{low}-balance", float((part[:, 0] / part.sum(1)).mean()), unit="share", tol=0.1)
+    told, ends_of = over_pairs(share["l2"] - share["l1"], (0, 1))
+    report.number(f"S5.2.1-alg1/{low}-l1-better", **told, tol=0.08, label=f"{name}: excess with L2 less excess with L1", note="L1 is content with any value in between")
+    for end, value in ends_of.items():
+        report.number(f"S5.2.1-alg1/{low}-l1-better-{end}", value, unit="share", tol=0.15)
+    told, ends_of = over_pairs(share["masked-l2"] - share["masked-l1"], (0, 1))
+    report.number(f"S5.2.2-alg2/{low}-l1-better", **told, tol=0.15, label=f"{name}: excess with L2 less excess with L1, masked", note="nothing holds the bits that are shared")
+    for end, value in ends_of.items():
+        report.number(f"S5.2.2-alg2/{low}-l1-better-{end}", value, unit="share", tol=0.3)
+    told, ends_of = over_pairs(share["masked-l1"] - share["l1"], (0, 1))
+    report.number(f"S5.2.2-alg2/{low}-worse", **told, tol=0.2, label=f"{name}: excess of algorithm 2 less that of algorithm 1, L1", note="as in the document")
+    for end, value in ends_of.items():
+        report.number(f"S5.2.2-alg2/{low}-worse-{end}", value, unit="share", tol=0.3)
 # fmt: on
 
 # %% tags=["remove-cell"]
@@ -678,8 +718,12 @@ r"""
 | recorded | {recorded}`S5.2.1-alg1/convnet-middle` | {recorded}`S5.2.1-alg1/convnet-best-of-segment` | {recorded}`S5.2.1-alg1/convnet-l1` | {recorded}`S5.2.1-alg1/convnet-l2` | {recorded}`S5.2.2-alg2/convnet-masked-l1` | {recorded}`S5.2.2-alg2/convnet-masked-l2` |
 | the study | | | {glue:text}`S5.2.1-alg1/l1-document:.1%` | {glue:text}`S5.2.1-alg1/l2-document:.1%` | {glue:text}`S5.2.2-alg2/l1-document:.1%` | {glue:text}`S5.2.2-alg2/l2-document:.1%` |
 
-**What to notice.** L1 beats L2, as in the study, and it is not strange. With L1 the cost is least for *every* value between those of the ends: it punishes only overshoot, which is what switches bits needlessly. With L2 one point is best,
-the mean of the values, which no image may have. (The study has L2 "in the convex hull" of the number of switches; on vectors of zeros and ones its convex envelope is L1.) With L1 the masked form is worse, as in the study: bits that all share feel no force. The study did not look at the segment: its middle costs nothing to find.
+**What to notice.** In the convnet, L1 beats L2, as in the study: the difference has a 95-percent interval, over pairs, of {glue:text}`S5.2.1-alg1/convnet-l1-better-low:.1%` to {glue:text}`S5.2.1-alg1/convnet-l1-better-high:.1%` (recorded {recorded}`S5.2.1-alg1/convnet-l1-better-low` to {recorded}`S5.2.1-alg1/convnet-l1-better-high`). It is not strange. With L1 the cost is least
+for *every* value between those of the ends: it punishes only overshoot, which is what switches bits needlessly. With L2 one point is best, the mean of the values, which no image may have. (The study has L2 "in the convex hull" of the
+number of switches; on vectors of zeros and ones its convex envelope is L1.) In the MLP the norms are closer: {glue:text}`S5.2.1-alg1/mlp-l1-better-low:.1%` to {glue:text}`S5.2.1-alg1/mlp-l1-better-high:.1%` ({recorded}`S5.2.1-alg1/mlp-l1-better-low` to {recorded}`S5.2.1-alg1/mlp-l1-better-high`). An interval that holds zero tells neither from chance, and gets no verdict below.
+
+With masks the difference of the norms is {glue:text}`S5.2.2-alg2/convnet-l1-better-low:.1%` to {glue:text}`S5.2.2-alg2/convnet-l1-better-high:.1%` in the convnet (recorded {recorded}`S5.2.2-alg2/convnet-l1-better-low` to {recorded}`S5.2.2-alg2/convnet-l1-better-high`) and {glue:text}`S5.2.2-alg2/mlp-l1-better-low:.1%` to {glue:text}`S5.2.2-alg2/mlp-l1-better-high:.1%` in the MLP ({recorded}`S5.2.2-alg2/mlp-l1-better-low` to {recorded}`S5.2.2-alg2/mlp-l1-better-high`). With L1 the masked form is worse than algorithm 1, as in the study, by
+{glue:text}`S5.2.2-alg2/convnet-worse-low:.1%` to {glue:text}`S5.2.2-alg2/convnet-worse-high:.1%` and {glue:text}`S5.2.2-alg2/mlp-worse-low:.1%` to {glue:text}`S5.2.2-alg2/mlp-worse-high:.1%` ({recorded}`S5.2.2-alg2/convnet-worse-low` to {recorded}`S5.2.2-alg2/convnet-worse-high` and {recorded}`S5.2.2-alg2/mlp-worse-low` to {recorded}`S5.2.2-alg2/mlp-worse-high`): bits that all share feel no force. The study did not look at the segment: its middle costs nothing to find.
 
 Without "approximately $d/2$" the sub-task is trivial: from $x$, L1 stays at $x$, with excess {glue:text}`S5.2.1-alg1/mlp-from-x:.1%` and all of the distance still to go. From noise it ends at {glue:text}`S5.2.1-alg1/mlp-from-noise:.0%`
 (recorded {recorded}`S5.2.1-alg1/mlp-from-noise`). The start matters more than the norm.
@@ -728,7 +772,7 @@ for n in small_widths:
         tried[n, depth] = np.array([reached(small, *pair, depth, generator) for pair in pairs])
 layer = models.initialize(nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU()), dice(7)).eval()
 tiny = [nn.functional.adaptive_avg_pool2d(z.cpu(), 8).mean(1, keepdim=True) for z in (x, y)]
-pairs = zip(*(z[:n_chosen] for z in tiny), strict=True)
+pairs = zip(*tiny, strict=True)
 wide = piecewise.trace(layer, (1, 8, 8))
 tried["convolution", 1] = np.array([reached(wide, *pair, 1, generator) for pair in pairs])
 
@@ -747,7 +791,7 @@ wrong = {text: each / apart["MLP"].sum(1) for text, each in wrong.items()}
 
 # %% tags=["hide-input"]
 # fmt: off
-of_images(f"{n_chosen} patterns of each kind; {n_pairs} pairs for the search")
+of_images(f"{n_chosen} patterns of each kind; {n_pairs} for the convolution and the search")
 fig, axes = plt.subplots(1, 2, figsize=(7, 2.9), layout="constrained", width_ratios=[1.5, 1])
 labels_of = ["conv." if n == "convolution" else f"{n}\n{'1' if depth == 1 else f'1-{depth}'}" for n, depth in tried]
 for k, (text, colour) in enumerate((("drawn by chance", "C0"), ("read off the segment", "C1"))):
@@ -765,10 +809,10 @@ report.figure(
 )
 of_images(f"{n_chosen} patterns of each kind")
 largest = small_widths[-1]
-report.number("S5.2.3-alg3/one-layer", tried[largest, 1][:, 0].mean(), n=n_chosen, unit="share", tol=0.4, agree=(0.9, 1), label="chosen patterns that can be reached, first layer", note="fewer units than pixels")
+report.number("S5.2.3-alg3/one-layer", tried[largest, 1][:, 0].mean(), n=n_chosen, unit="share", tol=0.4, agree=(0.7, 1), label="chosen patterns that can be reached, first layer", note="fewer units than pixels")
 report.number("S5.2.3-alg3/two-layers", tried[largest, 2][:, 0].mean(), n=n_chosen, unit="share", tol=0.4)
 report.number("S5.2.3-alg3/three-layers", tried[largest, 3][:, 0].mean(), n=n_chosen, unit="share", tol=0.4, label="the same, three layers")
-report.number("S5.2.3-alg3/convolution", tried["convolution", 1][:, 0].mean(), n=n_chosen, unit="share", tol=0, agree=(0, 0.05), label="the same, one convolution with more units than pixels", note="almost none of the patterns occurs")
+report.number("S5.2.3-alg3/convolution", tried["convolution", 1][:, 0].mean(), n=n_pairs, unit="share", tol=0.3, agree=(0, 0.7), label="the same, one convolution with more units than pixels", note="many of the patterns do not occur")
 report.number("S5.2.3-alg3/segment", min(each[:, 1].mean() for each in tried.values()), n=n_chosen, unit="share", tol=0.2, agree=0.001, theory=1, label="patterns of the segment that can be reached, smallest share", note="by construction")
 report.number("S5.2.3-alg3/units", largest, tol=0)
 of_images(f"{n_pairs} pairs, all layers", "MLP")
@@ -781,7 +825,7 @@ r"""
 **What to notice.** In the first layer of {glue:text}`S5.2.3-alg3/units` units {glue:text}`S5.2.3-alg3/one-layer:.0%` of the chosen patterns have an image (recorded {recorded}`S5.2.3-alg3/one-layer`), with three layers
 {glue:text}`S5.2.3-alg3/three-layers:.0%` ({recorded}`S5.2.3-alg3/three-layers`), and in a convolution with more units than pixels {glue:text}`S5.2.3-alg3/convolution:.0%` ({recorded}`S5.2.3-alg3/convolution`). Patterns of the segment always
 have one. The search leaves {glue:text}`S5.2.3-alg3/wrong:.0%` of the distance wrong for chosen patterns and {glue:text}`S5.2.3-alg3/wrong-segment:.1%` for those of the segment ({recorded}`S5.2.3-alg3/wrong` and
-{recorded}`S5.2.3-alg3/wrong-segment`). For more than one layer the study's suspicion is right.
+{recorded}`S5.2.3-alg3/wrong-segment`). With three layers, and in the convolution, the study's suspicion is right.
 
 ## One objective, or halves of halves
 
@@ -829,7 +873,7 @@ ax.legend(fontsize="small")
 ax.margins(x=0.12)
 report.figure(
     fig, name="fig-paths-joint",
-    caption=f"Paths for all layers of the MLP: length in pixels, and exact switches beyond the Hamming distance. Joint objective: weights of the layers from {alphas[0]:g} to {alphas[-1]:g} (left to right), with a third of the geodesic's steps.",
+    caption=f"Paths for all layers of the MLP: length in pixels, and exact switches beyond the Hamming distance. Joint objective: weights of the layers from {alphas[0]:g} to {alphas[-1]:g} (left to right), with less than a third of the geodesic's steps.",
     alt=f"Switches beyond the distance: segment {100 * surplus['segment'].mean():.1f} percent at length 1, geodesic {100 * surplus['geodesic'].mean():.1f}, halves {100 * surplus['halves'].mean():.1f} at length {length(halved):.2f}; the joint curves fall from the segment to {100 * min(surplus['l2', a].mean() for a in alphas):.1f} and {100 * min(surplus['l1', a].mean() for a in alphas):.1f}.",
 )
 # fmt: on
@@ -841,13 +885,17 @@ for norm in ("l1", "l2"):
     each = surplus[norm, best[norm]]
     report.number(f"S5.2-joint/{norm}", each.mean(), spread=each.std(ddof=1), n=n_pairs, unit="share", tol=0.06, label=f"joint objective, {norm.upper()}: switches beyond the distance, best weight")
     report.number(f"S5.2-joint/{norm}-alpha", float(best[norm]), tol=1e4)
-lag = surplus["l2", best["l2"]] - surplus["geodesic"]
-report.number("S5.2-joint/speed", lag.mean(), spread=lag.std(ddof=1) / n_pairs**0.5, n=n_pairs, unit="share", tol=0.04, agree=(-1, 0.01), label="joint objective less geodesic, with a third of the steps", note="as good, sooner")
+told, ends_of = over_pairs(surplus["l2", best["l2"]] - surplus["geodesic"])
+report.number("S5.2-joint/speed", **told | {"agree": (-1, 0.01)}, tol=0.04, label="joint objective less geodesic, with less than a third of the steps", note="as good, sooner")
+for end, value in ends_of.items():
+    report.number(f"S5.2-joint/speed-{end}", value, unit="share", tol=0.06)
 report.number("S5.2-joint/segment", surplus["segment"].mean(), unit="share", tol=0.08)
 report.number("S5.2-joint/geodesic", surplus["geodesic"].mean(), unit="share", tol=0.08)
 report.number("S5.2-recursive/halves", surplus["halves"].mean(), spread=surplus["halves"].std(ddof=1), n=n_pairs, unit="share", tol=0.06, label="halves of halves, 17 points: switches beyond the distance")
-gain = surplus["segment"] - surplus["halves"]
-report.number("S5.2-recursive/gain", gain.mean(), spread=gain.std(ddof=1) / n_pairs**0.5, n=n_pairs, unit="share", tol=0.05, agree=(0.003, 1), label="segment less halves of halves", note="a good midpoint gives a better path")
+told, ends_of = over_pairs(surplus["segment"] - surplus["halves"], (0, 1))
+report.number("S5.2-recursive/gain", **told, tol=0.05, label="segment less halves of halves", note="midpoints give a path that is a little better")
+for end, value in ends_of.items():
+    report.number(f"S5.2-recursive/gain-{end}", value, unit="share", tol=0.08)
 report.number("S5.2-recursive/length", length(halved), tol=0.4)
 report.number("S5.2-recursive/largest", float((sampled("MLP", halved).sum(2).max(1) / apart["MLP"].sum(1)).mean()), unit="share", tol=0.2)
 report.number("S5.2-recursive/largest-straight", float((sampled("MLP", paths.straight(x, y, 17)).sum(2).max(1) / apart["MLP"].sum(1)).mean()), unit="share", tol=0.1)
@@ -857,8 +905,10 @@ report.number("S5.2-recursive/largest-straight", float((sampled("MLP", paths.str
 r"""
 **What to notice.** Beyond $d_H$ the segment has {glue:text}`S5.2-joint/segment:.1%`, the geodesic {glue:text}`S5.2-joint/geodesic:.1%`, the joint objective at its best weight {glue:text}`S5.2-joint/l2:.1%` with L2 and
 {glue:text}`S5.2-joint/l1:.1%` with L1, halves of halves {glue:text}`S5.2-recursive/halves:.1%` (recorded {recorded}`S5.2-joint/segment`, {recorded}`S5.2-joint/geodesic`, {recorded}`S5.2-joint/l2`, {recorded}`S5.2-joint/l1` and
-{recorded}`S5.2-recursive/halves`). One optimisation comes as far as two, or nearly, in a third of the steps or fewer. Halves of halves are not more even than the segment: the
-largest of sixteen steps takes {glue:text}`S5.2-recursive/largest:.0%` of the distance, on the segment {glue:text}`S5.2-recursive/largest-straight:.0%` ({recorded}`S5.2-recursive/largest` and {recorded}`S5.2-recursive/largest-straight`).
+{recorded}`S5.2-recursive/halves`). One optimisation comes as far as two, or nearly, in less
+than a third of the steps: L2 at its best weight, less the geodesic, is {glue:text}`S5.2-joint/speed-low:.1%` to {glue:text}`S5.2-joint/speed-high:.1%` (95-percent interval; recorded {recorded}`S5.2-joint/speed-low` to {recorded}`S5.2-joint/speed-high`; minus is better). But its weight was chosen on these same pairs, and the search for it is not counted.
+Halves of halves save {glue:text}`S5.2-recursive/gain-low:.1%` to {glue:text}`S5.2-recursive/gain-high:.1%` on the segment ({recorded}`S5.2-recursive/gain-low` to {recorded}`S5.2-recursive/gain-high`). Zero lies in the recorded interval, so no verdict rests on it. Their steps are not more even: the largest of sixteen takes {glue:text}`S5.2-recursive/largest:.0%` of the distance, on the segment
+{glue:text}`S5.2-recursive/largest-straight:.0%` ({recorded}`S5.2-recursive/largest` and {recorded}`S5.2-recursive/largest-straight`).
 
 ## The document's sentences and our numbers
 """
@@ -870,7 +920,8 @@ report.table()
 r"""
 ## When it breaks
 
-**Few pairs.** Exact counts in the convnet take seconds a path, so its exact numbers rest on {glue:text}`S5.0-path-claims/pairs-convnet` pairs (recorded {recorded}`S5.0-path-claims/pairs-convnet`), and the figures of paths on one.
+**Few pairs.** Exact counts in the convnet take seconds a path, so its exact numbers rest on {glue:text}`S5.0-path-claims/pairs-convnet:d` pairs (recorded {recorded}`S5.0-path-claims/pairs-convnet`), and the figures of paths on one. The intervals are over pairs of one trained network: another
+network may differ by more.
 
 **Descent stops where it stops.** A geodesic is found by a fixed number of steps, from the segment. Only a path that attains $d_H$ is known to be a shortest one.
 
@@ -881,9 +932,9 @@ r"""
 :::{admonition} What we learned
 :class: important
 - $d_H$ is a bound that no path beats. The straight segment attains it in the first layer; the excess grows with depth.
-- Between two patterns lie $2^{d_H}$, not $d_H$; most belong to no image, and few of the $m!$ orders are paths.
+- Between two patterns lie $2^{d_H}$, not $d_H$. With more units than inputs, or more layers, many belong to no image, and not all of the $m!$ orders are paths.
 - With max-pooling, patterns and maps part: many switches change nothing, and maps change without a switch.
-- L1 makes better midpoints than L2, because it asks only to stay in between.
+- In the convnet L1 makes better midpoints than L2, because it asks only to stay in between.
 - Steps of one switch are free; fewer switches are not.
 :::
 
