@@ -115,6 +115,11 @@ def test_noise_too_large_for_the_range_lies_at_its_ends():
     for norm in balls.NORMS:
         noisy = balls.random_sign(images, 50.0, norm=norm, generator=seeded())
         assert set(noisy.flatten().tolist()) == {0.0, 1.0}
+    # Only a little too large: a common length would leave the pixels of much room short of their ends.
+    bits = torch.randint(2, images.shape, generator=seeded(3))
+    room = torch.where(bits > 0, 1 - images, images).flatten(1).norm(dim=1)
+    noisy = balls.random_sign(images, 1.01 * room, norm="l2", generator=seeded(3))
+    assert torch.equal(noisy, bits.float())
 
 
 @pytest.mark.parametrize(
