@@ -74,7 +74,7 @@ def random_sign(
     room = torch.where(sign > 0, high - images, images - low)
     eps = torch.as_tensor(eps, dtype=images.dtype, device=images.device).expand(len(images))
     length = eps if norm == "linf" else _common_length(room.flatten(1), eps)
-    return (images + sign * torch.minimum(room, per_image(length, images))).clamp(low, high)
+    return (images + sign * per_image(length, images)).clamp(low, high)
 
 
 def project(
