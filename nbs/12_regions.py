@@ -964,7 +964,7 @@ report.number("S7.1-recurrence/convolution-share", made["convolution"] / allowed
 
 # %% [markdown]
 r"""
-| six units, three inputs | rank $r$ | $F(6, r)$ | regions |
+| six units, three inputs | rank $r$ | bound $F(6, r)$ | regions |
 |---|---|---|---|
 | random weights and biases | 3 | {glue:text}`S7.1-recurrence/general-allowed` | {glue:text}`S7.1-recurrence/general` |
 | random weights of rank 2 | 2 | {glue:text}`S7.1-recurrence/rank-2-allowed` | {glue:text}`S7.1-recurrence/rank-2` |

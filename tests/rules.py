@@ -153,10 +153,12 @@ def _figures(page, scheme):
 def _recoloured(light, dark):
     """Return how the colours of a picture differ; one of the two may be a pixel smaller."""
     h, w = (min(sizes) for sizes in zip(light.shape[:2], dark.shape[:2], strict=True))
-    change, ink = np.abs(light[:h, :w] - dark[:h, :w]).mean(), contrast(dark)
+    change, ink, before = np.abs(light[:h, :w] - dark[:h, :w]).mean(), contrast(dark), contrast(light)
     found = [f"changes its colours by {change:.0f} of 255"] if change > 2 else []
-    # Where there is no ink there is nothing to read, as in a picture of one colour.
-    return found + ([f"has a contrast of {ink:.1f} between ink and ground"] if 1.05 < ink < 4.5 else [])
+    # Where there is no ink there is nothing to read, as in a picture of one colour. Pale colours side by side are
+    # nobody's fault but the picture's; dark mode must not make them fainter.
+    fainter = 1.05 < ink < min(4.5, before - 0.1)
+    return found + [f"has a contrast of {ink:.1f} between ink and ground"] * fainter
 
 
 def _swallowed(light, dark):

@@ -219,6 +219,14 @@ def test_a_picture_on_white_is_the_same_in_dark_mode(judge, figure):
     assert judge(darkness, body=figure.format("white")) == []
 
 
+def test_pale_colours_side_by_side_are_not_the_fault_of_dark_mode(judge, place):
+    picture = Image.new("RGB", (120, 60), (230, 230, 230))
+    ImageDraw.Draw(picture).rectangle([0, 0, 50, 60], fill=(110, 150, 190))
+    assert 1.05 < rules.contrast(np.asarray(picture, dtype=float)) < 4.5
+    picture.save(place[0] / "pale.png")
+    assert judge(darkness, body=f'<img src="pale.png" alt="{ALT}">') == []
+
+
 @pytest.mark.parametrize(
     ("name", "style", "cause"),
     [
