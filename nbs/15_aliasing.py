@@ -30,7 +30,7 @@ What you will be able to draw: one image, the maps that a network makes smaller,
 - Compare two groups by the size of an effect and not by boxes.
 
 **You need** [](#ch-oscillations), where waves fall on each other. **Time:** 25 minutes to read, one minute to run. **Document:** "Quantifying aliasing in convolutional neural networks"
-{cite:p}`ribeiro-aliasing-readme`, published with its paper {cite:p}`ribeiro-2021`; its adversarial part has a chapter of its own. **Data:** shapes, which `actlib` draws, and two photographs of scikit-learn (CC BY); in the
+{cite:p}`ribeiro-aliasing-readme`, published with its paper {cite:p}`ribeiro-2021`; its adversarial part is rebuilt in [](#ch-aliasing-attacks). **Data:** shapes, which `actlib` draws, and two photographs of scikit-learn (CC BY); in the
 recorded run CIFAR-10 {cite:p}`krizhevsky-2009` with published weights, and photographs of ImageNet {cite:p}`russakovsky-2015` (for research).
 :::
 """
@@ -834,7 +834,7 @@ def stacked(ax, rows, names):
 
 # %% tags=["hide-input"]
 # fmt: off
-fig, axes = plt.subplots(1, 3, figsize=(7, 3.3), layout="constrained", width_ratios=[1, 1, 1.05])
+fig, axes = plt.subplots(1, 3, figsize=(7, 3.6), layout="constrained", width_ratios=[1, 1, 1.05])
 for ax, (kind, each), names in zip(axes, steps.items(), (list(chain), [""] * len(chain)), strict=False):
     stacked(ax, list(each.values()), names)
     ax.set_title(kind, fontsize="small")
@@ -844,8 +844,8 @@ for rule, colour in zip(RULES, ("C1", "C0"), strict=True):
         axes[2].plot(thresholds, curve, line, marker=marker, ms=4, color=colour, label=f"{kind}, {rule}")
 axes[2].set(xlabel="threshold, dB", ylim=(-0.02, 1.04), yticks=[0, 0.5, 1])
 axes[2].set_title("tangled", fontsize="small")
-axes[2].legend(fontsize="x-small", loc="lower right")
-fig.legend(handles=LEGEND, ncols=4, loc="outside lower center", fontsize="small")
+handles = [handle for pair in zip(LEGEND, axes[2].get_lines(), strict=True) for handle in pair]  # a column holds a kind and a line
+fig.legend(handles=handles, ncols=4, loc="outside lower center", fontsize="small")
 report.figure(
     fig, name="fig-aliasing-steps",
     caption=f"Left and middle: shares of the four kinds, mean over signals and {len(few)} images, with one fault mended after the other from top to bottom, for the trained network and an untrained one. Right: the tangled share against the threshold.",
