@@ -126,11 +126,11 @@ def _sources(build: Callable[..., nn.Module]) -> list[str]:
     except (OSError, TypeError) as error:
         raise ValueError(f"cannot read the source of build = {build!r}; define it in a file or a notebook") from error
     package = [inspect.getsource(m) for m in (inputs, models, preactivation, resnets, train)]
-    return [*bound, getattr(build, "__qualname__", ""), *map(_code, [own, *package])]
+    return [*bound, getattr(build, "__qualname__", ""), *map(code, [own, *package])]
 
 
-def _code(source: str) -> str:
-    """Return a text that changes with the code and not with its comments, docstrings and layout."""
+def code(source: str) -> str:
+    """Return a text that changes with the code in ``source`` and not with its comments, docstrings and layout."""
     try:
         tree = ast.parse(textwrap.dedent(source))
     except SyntaxError:  # a lambda inside a call: the lines it stands in are no statement

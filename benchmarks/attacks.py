@@ -23,11 +23,11 @@ SAME_LOSS = 1e-3
 
 def rows(device: str, n: int = 128) -> list[Row]:
     """Return two rows; the number of images can be less for a trial."""
-    model, images, labels = _trained(n, device)
+    model, images, labels = trained(n, device)
     return [_against_captum(model, images, labels, device), _early(model, images, labels, device)]
 
 
-def _trained(n: int, device: str) -> tuple[nn.Module, Tensor, Tensor]:
+def trained(n: int, device: str) -> tuple[nn.Module, Tensor, Tensor]:
     """Return a network, and images that it classifies rightly."""
     parts = {split: data.load("digits", split) for split in ("train", "test")}
     enlarged = {

@@ -163,7 +163,7 @@ def test_a_lambda_in_a_call_can_build(tmp_path):
 def test_code_that_is_no_statement_counts_as_it_stands():
     # What a notebook knows of a lambda that stands on its own line inside a call.
     line = "    build=lambda generator: wide(generator, width=3))\n"
-    assert checkpoints._code(line) == line
+    assert checkpoints.code(line) == line
 
 
 def test_a_build_without_source_is_refused(tmp_path):

@@ -9,16 +9,19 @@ PACKAGE = Path(__file__).parents[1] / "actlib"
 # From the bottom up; a module may import from the rows above its own.
 LAYERS = [
     {"store", "statistics", "theory", "arrangements", "shapes", "inputs", "bits", "names", "sources", "neighbours"}
-    | {"covariance", "linkage", "steps", "polygons", "planes", "balls", "pictures", "folds", "oscillations"},
+    | {"covariance", "linkage", "steps", "polygons", "planes", "balls", "pictures", "folds", "oscillations"}
+    | {"selection", "workers", "lenets"},
     {"folders", "archives", "models", "weights", "hooks", "rectangles", "published", "provenance"}
-    | {"objective", "frames", "cosines", "tiles", "tracing", "gates", "clipping", "categories", "detectors"},
+    | {"objective", "frames", "cosines", "tiles", "tracing", "gates", "clipping", "categories", "detectors"}
+    | {"grids"},
     {"data", "resnets", "preactivation", "collection", "slider", "ledger", "votes", "hamming", "activity"}
-    | {"assembly", "families", "cutters", "energies"},
-    {"train", "capture", "recorded", "independence", "spectra", "subdivision", "downsampling", "oscillation_nets"},
+    | {"assembly", "families", "cutters", "energies", "members", "shards", "population_steps"},
+    {"train", "capture", "recorded", "independence", "spectra", "subdivision", "downsampling", "oscillation_nets"}
+    | {"perturbations", "populations"},
     {"checkpoints", "piecewise", "intervals", "oscillation_runs"},
-    {"zoo", "maps", "fields", "embed", "compress", "similarity", "patterns", "affine", "paths"}
-    | {"aliasing", "attacks", "robustness", "meta", "growth", "midpoints", "targets"},
-    {"constellations", "polytopes", "slices", "segments", "inradius", "noise", "reachability"},
+    {"maps", "fields", "embed", "compress", "similarity", "patterns", "affine", "paths"}
+    | {"aliasing", "attacks", "robustness", "meta", "growth", "midpoints", "targets", "zoo_runs"},
+    {"zoo", "pairs", "constellations", "polytopes", "slices", "segments", "inradius", "noise", "reachability"},
     {"boundaries"},
 ]
 # What a reader is handed: plots draws arrays and knows nothing of the package, report only reads the records.
