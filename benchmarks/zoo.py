@@ -122,7 +122,7 @@ def _loop(one: Loop, settings: list[Setting], part: Images, device: str, n_threa
 
 def _zoo(settings: list[Setting], part: Images, pool: ProcessPoolExecutor) -> zoo.Zoo:
     """Return a zoo from a new folder, judged on few images."""
-    few = part._replace(images=part.images[:100].clone(), labels=part.labels[:100].clone())
+    few = part._replace(images=part.images[:100], labels=part.labels[:100])
     with tempfile.TemporaryDirectory() as folder:
         options = {"test": few, "executor": pool, "shard_size": 2, "progress": False}
         return zoo.fit(settings, part.images, part.labels, Path(folder) / "zoo", **options)

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MODULES = sorted(path.stem for path in (ROOT / "actlib").glob("*.py") if path.stem != "__init__")
 # Tools of the book and of the tests, which a user of the package need not have.
-NOT_NEEDED = ["IPython", "yaml", "jupytext", "papermill", "sphinx", "pytest", "beartype", "captum"]
+NOT_NEEDED = ["IPython", "yaml", "jupytext", "papermill", "sphinx", "pytest", "beartype", "captum", "distributed"]
 
 # Import name -> the distributions that bring it, in this environment.
 OWNERS = metadata.packages_distributions()

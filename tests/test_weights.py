@@ -45,6 +45,13 @@ def test_load_inverts_save(path):
     assert [file.name for file in path.parent.iterdir()] == ["net.safetensors"]
 
 
+def test_parts_of_one_tensor_are_saved_each_for_itself(tmp_path):
+    whole = torch.arange(24.0).view(6, 4)
+    weights.save(tmp_path / "parts.safetensors", {"first": whole[:3], "last": whole[3:]}, {})
+    state, _ = weights.load(tmp_path / "parts.safetensors")
+    assert torch.equal(torch.cat([state["first"], state["last"]]), whole)
+
+
 def test_safetensors_itself_reads_what_save_wrote(path):
     from safetensors import safe_open
 
