@@ -11,8 +11,8 @@ r"""
 (ch-aliasing-attacks)=
 # Do adversarial attacks work by aliasing?
 
-**Not by the aliasing that the document measures. While the accuracy collapses, the share of aliased and tangled frequencies moves by a few points of a hundred, and noise that fools far fewer images moves the published share about as
-much. An attack of which nothing may alias at the halvings, and that knows it, still wins.**
+**Not by the aliasing that the document measures. While the accuracy collapses, the share of aliased and tangled frequencies moves by a few points of a hundred, and noise that fools far fewer images moves the published share too,
+at the largest size not clearly less. An attack of which nothing may alias at the halvings, and that knows it, still wins.**
 
 ```{figure} ../results/real/16_aliasing_attacks/fig-attacks-images.webp
 :name: fig-attacks-hero
@@ -171,7 +171,7 @@ r"""
 2. *Zero.* A logarithmic axis has no place for $\varepsilon = 0$. The unattacked images, to which all else should be compared, are missing.
 3. *Two axes.* The median rises from {published}`Q6-adversarial/median-1e-3` to {published}`Q6-adversarial/median-5e-2`, three points of a hundred, while the accuracy goes to zero. And it rises late: where the top-1 accuracy is already {published}`Q6-adversarial/top1-1e-3`, it
 has not moved.
-4. *The band* goes from {published}`Q6-adversarial/band-low` to {published}`Q6-adversarial/band-high` and holds the rise many times. But it says how images differ, not how one image *changes*. A small change can be in every single image.
+4. *The band* goes from {published}`Q6-adversarial/band-low` to {published}`Q6-adversarial/band-high` and is four times as wide as the rise. But it says how images differ, not how one image *changes*. A small change can be in every single image.
 
 So we attack a network ourselves, start at zero, and follow every image.
 
@@ -387,7 +387,7 @@ for rule, key in (("as published", "published"), ("corrected", "corrected")):
 r"""
 **What to notice.** We attack {glue:text}`Q6-adversarial/images` images (recorded {recorded}`Q6-adversarial/images`; a hundred steps take long, so they are few). With {glue:text}`Q6-adversarial/levels:.1f` grey levels (recorded {recorded}`Q6-adversarial/levels`) the accuracy falls from {glue:text}`Q6-adversarial/clean:.1%` to {glue:text}`Q6-adversarial/at-eps:.1%` (recorded {recorded}`Q6-adversarial/clean`
 to {recorded}`Q6-adversarial/at-eps`). Noise with the same largest change leaves {glue:text}`Q6-adversarial/image-noise-whole:.1%` (recorded {recorded}`Q6-adversarial/image-noise-whole`). The attack starts at the image; from a random start, with fewer steps, it leaves {glue:text}`Q6-adversarial/random-start:.1%` (recorded
-{recorded}`Q6-adversarial/random-start`), so start and number of steps hardly matter.
+{recorded}`Q6-adversarial/random-start`), so here start and number of steps hardly matter.
 
 The median share of aliased or tangled frequencies, as published, goes from {glue:text}`Q6-adversarial/median-0:.1%` without attack to {glue:text}`Q6-adversarial/median-5e-2:.1%` under the largest (recorded {recorded}`Q6-adversarial/median-0` to {recorded}`Q6-adversarial/median-5e-2`); in the document from {published}`Q6-adversarial/median-1e-3` to
 {published}`Q6-adversarial/median-5e-2`. Another network, other images and smaller maps, but the same finding. Corrected, the share goes from {glue:text}`Q6-adversarial/corrected-0:.1%` to {glue:text}`Q6-adversarial/corrected-5e-2:.1%` (recorded {recorded}`Q6-adversarial/corrected-0` to {recorded}`Q6-adversarial/corrected-5e-2`).
@@ -402,7 +402,7 @@ A median over images can stand still while every image changes. So we now compar
 
 :::{admonition} Guess first
 :class: tip
-Which changes the share of an image more: the attack, or noise of the same size that leaves the answer as it is?
+Which changes the share of an image more: the attack, or noise of the same size, which leaves most answers as they are?
 :::
 """
 
@@ -514,19 +514,21 @@ for rule, word in SHORT.items():
 
 # %% [markdown]
 r"""
-**What to notice.** At the first $\varepsilon$ that takes half of the accuracy, {glue:text}`Q6-adversarial/halved` (recorded {recorded}`Q6-adversarial/halved`), the published share of an image has changed by {glue:text}`Q6-adversarial/halved-published:.1%` on average (interval {glue:text}`Q6-adversarial/halved-published-low:.1%` to
+**What to notice.** At the first $\varepsilon$ that takes half of the accuracy, {glue:text}`Q6-adversarial/halved` (recorded {recorded}`Q6-adversarial/halved`), the published share of an image has changed by {glue:text}`Q6-adversarial/halved-published:.1%` on average (in points of a hundred, as all changes of shares here; interval {glue:text}`Q6-adversarial/halved-published-low:.1%` to
 {glue:text}`Q6-adversarial/halved-published-high:.1%`; recorded {recorded}`Q6-adversarial/halved-published`, {recorded}`Q6-adversarial/halved-published-low` to {recorded}`Q6-adversarial/halved-published-high`). Pairs show what the band hides: the change is clear, and it is small.
 
 Is it the attack, or only that something was added? At the largest $\varepsilon$ the published share changes by {glue:text}`Q6-adversarial/change-PGD-published-far:.1%` under PGD and by {glue:text}`Q6-adversarial/change-noise-published-far:.1%` under noise (recorded {recorded}`Q6-adversarial/change-PGD-published-far` and
 {recorded}`Q6-adversarial/change-noise-published-far`), although the accuracy is {glue:text}`Q6-adversarial/top1-5e-2:.1%` in the one case and {glue:text}`Q6-adversarial/noise-5e-2:.1%` in the other (recorded {recorded}`Q6-adversarial/top1-5e-2` and {recorded}`Q6-adversarial/noise-5e-2`). Corrected, the changes are {glue:text}`Q6-adversarial/change-PGD-corrected-far:.1%` and
-{glue:text}`Q6-adversarial/change-noise-corrected-far:.1%` (recorded {recorded}`Q6-adversarial/change-PGD-corrected-far` and {recorded}`Q6-adversarial/change-noise-corrected-far`): which of them moves it more depends on the network. So the rise at the right end of the document's figure is no mark of an attack. A control was missing.
+{glue:text}`Q6-adversarial/change-noise-corrected-far:.1%` (recorded {recorded}`Q6-adversarial/change-PGD-corrected-far` and {recorded}`Q6-adversarial/change-noise-corrected-far`): which of them moves it more depends on the network. As published, PGD less noise is
+{glue:text}`Q6-adversarial/beyond-published-far:.1%` (interval {glue:text}`Q6-adversarial/beyond-published-far-low:.1%` to {glue:text}`Q6-adversarial/beyond-published-far-high:.1%`; recorded {recorded}`Q6-adversarial/beyond-published-far`, {recorded}`Q6-adversarial/beyond-published-far-low` to {recorded}`Q6-adversarial/beyond-published-far-high`): not clearly other than zero.
+So the rise at the right end of the document's figure need be no mark of an attack. A control was missing.
 
 At the smaller $\varepsilon$ = {glue:text}`Q6-adversarial/eps` (recorded {recorded}`Q6-adversarial/eps`) PGD changes the published share by {glue:text}`Q6-adversarial/change-PGD-published-near:.2%` and noise by {glue:text}`Q6-adversarial/change-noise-published-near:.2%` (recorded {recorded}`Q6-adversarial/change-PGD-published-near` and
 {recorded}`Q6-adversarial/change-noise-published-near`). But nobody could find the attack by it: the {term}`AUROC` of attacked against clean images is {glue:text}`Q6-adversarial/auroc-PGD-published-near:.2f` as published and {glue:text}`Q6-adversarial/auroc-PGD-corrected-near:.2f` corrected (recorded
 {recorded}`Q6-adversarial/auroc-PGD-published-near` and {recorded}`Q6-adversarial/auroc-PGD-corrected-near`). At the largest it is {glue:text}`Q6-adversarial/auroc-PGD-corrected-far:.2f` corrected, and {glue:text}`Q6-adversarial/auroc-noise-corrected-far:.2f` for noise (recorded {recorded}`Q6-adversarial/auroc-PGD-corrected-far` and
 {recorded}`Q6-adversarial/auroc-noise-corrected-far`).
 
-Why does the measure stay still? It asks which frequencies pass a threshold. An attack is far below all thresholds at first. Let us see where it goes.
+Why does the measure stay still? It asks which frequencies pass a threshold, and a small change takes few of them across. Let us see where the attack goes.
 
 ## In which frequencies does an attack live?
 
@@ -634,13 +636,13 @@ report.number("Q6-adversarial/length", length[0] / length[1], tol=0.1, label="le
 
 # %% [markdown]
 r"""
-**What to notice.** Of the energy of the images {glue:text}`Q6-adversarial/fast-image:.1%` lies outside the own fold of a halving, of noise {glue:text}`Q6-adversarial/fast-noise:.1%`: three of four frequencies are there, and noise has the same strength at all. That is the check of our measure. Of the attack it is
-{glue:text}`Q6-adversarial/fast-PGD:.1%` (recorded {recorded}`Q6-adversarial/fast-image`, {recorded}`Q6-adversarial/fast-noise` and {recorded}`Q6-adversarial/fast-PGD`). So attacks are much faster than images, but not clearly faster than noise. In our own small network the attack prefers some frequencies (bright spots); against the published weights its spectrum is nearly even.
+**What to notice.** Of the energy of the images {glue:text}`Q6-adversarial/fast-image:.1%` lies outside the own fold of a halving, and of noise {glue:text}`Q6-adversarial/fast-noise:.1%`: three of four frequencies are there, and noise is equally strong at all of them. That checks our measure. Of the attack it is
+{glue:text}`Q6-adversarial/fast-PGD:.1%` (recorded {recorded}`Q6-adversarial/fast-image`, {recorded}`Q6-adversarial/fast-noise` and {recorded}`Q6-adversarial/fast-PGD`). So the attack is much faster than the images, but not clearly faster than noise. In our own small network the attack prefers some frequencies (bright spots); against the published weights its spectrum is nearly even.
 
-At the image PGD and noise are equally strong, {glue:text}`Q6-adversarial/level-image-PGD:.0f` and {glue:text}`Q6-adversarial/level-image-noise:.0f` dB below the image (recorded {recorded}`Q6-adversarial/level-image-PGD` and {recorded}`Q6-adversarial/level-image-noise`). Before the last halving the change by PGD has come up to
+At the image PGD and noise are about equally strong, {glue:text}`Q6-adversarial/level-image-PGD:.0f` and {glue:text}`Q6-adversarial/level-image-noise:.0f` dB relative to the image (recorded {recorded}`Q6-adversarial/level-image-PGD` and {recorded}`Q6-adversarial/level-image-noise`). Before the last halving the change by PGD has come up to
 {glue:text}`Q6-adversarial/level-last-PGD:.0f` dB, that by noise to {glue:text}`Q6-adversarial/level-last-noise:.0f` (recorded {recorded}`Q6-adversarial/level-last-PGD` and {recorded}`Q6-adversarial/level-last-noise`). The layers amplify the attack far more than the noise: this is how it works.
 
-And on the way the fast part gets *smaller*. Before the last halving {glue:text}`Q6-adversarial/fast-last-PGD:.1%` of the change by PGD lie outside the own fold, and {glue:text}`Q6-adversarial/fast-last-noise:.1%` of that by noise (recorded {recorded}`Q6-adversarial/fast-last-PGD` and {recorded}`Q6-adversarial/fast-last-noise`). A change that was made to alias should have more there
+And on the way the fast part gets *smaller*. Before the last halving {glue:text}`Q6-adversarial/fast-last-PGD:.1%` of the change by PGD lies outside the own fold, and {glue:text}`Q6-adversarial/fast-last-noise:.1%` of that by noise (recorded {recorded}`Q6-adversarial/fast-last-PGD` and {recorded}`Q6-adversarial/fast-last-noise`). A change that was made to alias should have more there
 than noise has.
 
 But spectra only go along with an attack. Whether aliasing makes it work can only be seen by taking it away.
@@ -800,17 +802,20 @@ r"""
 But do they work by aliasing?
 
 *At the halvings* (middle). With filters that let everything pass, {glue:text}`Q6-adversarial/same:.1%` of the answers are those of the network itself, as they must be. If only what aliases passes, the attack leaves {glue:text}`Q6-adversarial/halvings-PGD-fast:.1%`, almost as if there were none. If nothing may alias, it leaves
-{glue:text}`Q6-adversarial/halvings-PGD-slow:.1%` (recorded {recorded}`Q6-adversarial/halvings-PGD-fast` and {recorded}`Q6-adversarial/halvings-PGD-slow`), against {glue:text}`Q6-adversarial/at-eps:.1%` of the whole attack ({recorded}`Q6-adversarial/at-eps`). So the slow part of the change carries more of this attack than what aliases, although both together do most.
+{glue:text}`Q6-adversarial/halvings-PGD-slow:.1%` (recorded {recorded}`Q6-adversarial/halvings-PGD-fast` and {recorded}`Q6-adversarial/halvings-PGD-slow`), against {glue:text}`Q6-adversarial/at-eps:.1%` of the whole attack ({recorded}`Q6-adversarial/at-eps`). So the slow part of the change carries more of this attack than what aliases (it is also most of the energy there, as we saw), although both together do most.
 
 A finished attack was made for the network without filters. So let PGD know them (right). Where nothing may alias it leaves {glue:text}`Q6-adversarial/halvings-known-slow:.1%`, and with the largest change that we tried, {glue:text}`Q6-adversarial/most` (recorded {recorded}`Q6-adversarial/most`), {glue:text}`Q6-adversarial/halvings-known-slow-most:.1%` (recorded
 {recorded}`Q6-adversarial/halvings-known-slow` and {recorded}`Q6-adversarial/halvings-known-slow-most`). Aliasing is not needed.
 
-And what if PGD may use only what aliases? It leaves {glue:text}`Q6-adversarial/halvings-known-fast:.1%` and {glue:text}`Q6-adversarial/halvings-known-fast-most:.1%` (recorded {recorded}`Q6-adversarial/halvings-known-fast` and {recorded}`Q6-adversarial/halvings-known-fast-most`), at both sizes more than where nothing may alias. So aliasing is a way in too, but the narrower
-one.
+And what if PGD may use only what aliases? It leaves {glue:text}`Q6-adversarial/halvings-known-fast:.1%` and {glue:text}`Q6-adversarial/halvings-known-fast-most:.1%` (recorded {recorded}`Q6-adversarial/halvings-known-fast` and {recorded}`Q6-adversarial/halvings-known-fast-most`), at both sizes more than where nothing may alias, although three of four frequencies are fast. So aliasing is a way in too,
+but the narrower one.
 
-How can a fast change of the image work without aliasing? A convolution keeps frequencies (but for the borders), a ReLU does not: it cuts off what is negative, and the product of two fast waves has a slow part. As a check, we add only the fast part of PGD to the image
-*and* let only slow changes pass at the halvings. If frequencies were kept, this would do nothing. It leaves {glue:text}`Q6-adversarial/fast-then-slow:.1%`, and {glue:text}`Q6-adversarial/fast-then-slow-most:.1%` at the largest size (recorded {recorded}`Q6-adversarial/fast-then-slow` and {recorded}`Q6-adversarial/fast-then-slow-most`). So in the small network, whose attacks are slow anyway, little comes in
-this way; with the published weights most of the attack does.
+How can a fast change of the image work without aliasing? A convolution keeps frequencies (but for the borders). A ReLU does not: it multiplies a map by zeros and ones, and the product of two fast waves has a slow part. As a check, we add only the fast part of PGD to the
+image *and* let only slow changes pass at the halvings. If frequencies were kept, this would do nothing. It leaves {glue:text}`Q6-adversarial/fast-then-slow:.1%`, and {glue:text}`Q6-adversarial/fast-then-slow-most:.1%` at the largest size (recorded {recorded}`Q6-adversarial/fast-then-slow` and {recorded}`Q6-adversarial/fast-then-slow-most`). So in the small network little comes in this
+way; with the published weights most of the attack does.
+
+Or is it the borders? Where each map goes on at its other border, convolutions keep frequencies exactly. The network was not trained so; without attack {glue:text}`Q6-adversarial/ring-clean:.1%` of its answers are right (recorded {recorded}`Q6-adversarial/ring-clean`). The same check, with an attack of its own, leaves {glue:text}`Q6-adversarial/ring-fast-then-slow:.1%` and
+{glue:text}`Q6-adversarial/ring-fast-then-slow-most:.1%` (recorded {recorded}`Q6-adversarial/ring-fast-then-slow` and {recorded}`Q6-adversarial/ring-fast-then-slow-most`). So where much comes in this way, it does not need the borders.
 
 ## Does a blur help?
 
@@ -846,6 +851,7 @@ some = learn.sample(min(n_tune, len(learn.labels)), seed)
 some = some.images.to(device), some.labels.to(device)
 tuned = {"strided": copy.deepcopy(net), "blur": blurred(net)}
 again = {"epochs": tune_epochs, "learning_rate": tune_rate, "schedule": "cosine"}
+again["batch_size"] = batch_size
 under, mixes, colour_of = {}, {}, {}
 for name, model in tuned.items():
     train.fit(model, *some, generator=dice(5), augment="flip", progress=False, **again)
@@ -895,7 +901,7 @@ r"""
 **What to notice.** The blur lowers the share of aliased or tangled frequencies from {glue:text}`Q6-adversarial/strided-mixed:.1%` to {glue:text}`Q6-adversarial/blur-mixed:.1%` (recorded {recorded}`Q6-adversarial/strided-mixed` to {recorded}`Q6-adversarial/blur-mixed`), far more than any attack has moved it. Without attack the accuracy is {glue:text}`Q6-adversarial/strided-0:.1%` strided and
 {glue:text}`Q6-adversarial/blur-0:.1%` with blur (recorded {recorded}`Q6-adversarial/strided-0` and {recorded}`Q6-adversarial/blur-0`), for the few further steps do not make up for the change. So we compare images that both have right, {glue:text}`Q6-adversarial/both` (recorded {recorded}`Q6-adversarial/both`). Of these the blur keeps more right than the other by {glue:text}`Q6-adversarial/gain-1:.1%`,
 {glue:text}`Q6-adversarial/gain-2:.1%` and {glue:text}`Q6-adversarial/gain-3:.1%` at the three sizes of attack (recorded {recorded}`Q6-adversarial/gain-1`, {recorded}`Q6-adversarial/gain-2` and {recorded}`Q6-adversarial/gain-3`; negative: fewer). The interval of the middle one goes from {glue:text}`Q6-adversarial/gain-2-low:.1%` to {glue:text}`Q6-adversarial/gain-2-high:.1%` (recorded {recorded}`Q6-adversarial/gain-2-low` to {recorded}`Q6-adversarial/gain-2-high`).
-At this middle size {glue:text}`Q6-adversarial/strided-2:.1%` of all images are right without and {glue:text}`Q6-adversarial/blur-2:.1%` with the blur (recorded {recorded}`Q6-adversarial/strided-2` and {recorded}`Q6-adversarial/blur-2`), and at the next both are lost. If the blur saves anything, it is little: one pair of short training runs cannot tell a small gain
+At this middle size {glue:text}`Q6-adversarial/strided-2:.1%` of all images stay right without and {glue:text}`Q6-adversarial/blur-2:.1%` with the blur (recorded {recorded}`Q6-adversarial/strided-2` and {recorded}`Q6-adversarial/blur-2`), and at the next nearly all are lost in both. If the blur saves anything, it is little: one pair of short training runs cannot tell a small gain
 from none. A large one, as would follow if aliasing made attacks work, would have been seen.
 
 ## The document's sentences and our numbers
@@ -914,7 +920,7 @@ r"""
 
 **Small maps.** At 32 pixels, the maps before the last halving have 16. The own fold is then a few frequencies wide, and its edge is a sharp cut.
 
-**The measure after the cut.** Our filter removes what aliases of the *difference* to the clean image. The clean maps still alias as they did; what the attack changes in the way how these are used is not removed.
+**The measure after the cut.** Our filter removes what aliases of the *difference* to the clean image. The clean maps still alias as they did; what the attack changes in the way in which these are used is not removed.
 
 **Few images.** An accuracy from so few images is known to several points of a hundred only. Differences within images are known better, which is why we used them.
 
@@ -923,8 +929,8 @@ r"""
 :::{admonition} What we learned
 :class: important
 - A figure can be true in every value and still hide the comparison: steps drawn too early, no zero, two axes, no control.
-- The document is right that the share moves by a few points of a hundred while the accuracy collapses. By its measure, noise moves it about as much.
-- The layers amplify attacks far more than noise; what an attack changes aliases less than what noise changes.
+- The document is right that the share moves by a few points of a hundred while the accuracy collapses. By its measure, noise of the largest size moves it not clearly less.
+- The layers amplify attacks far more than noise; of what an attack changes, a smaller part can alias than of what noise changes.
 - That two things change together says little. Take one away: an attack that may not alias still wins.
 - A blur that removes nearly all aliasing saves little of the accuracy, if any.
 :::

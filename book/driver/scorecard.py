@@ -22,7 +22,7 @@ _MEANING = {
     "holds": "our number agrees with the document's",
     "differs": "our number does not agree with the document's",
     "settled": "a closed form decides the question, and our number agrees with it",
-    "no verdict": "we have a number, and nothing fair to judge it by: the document has none, or a control gives the same",
+    "no verdict": "we have a number, and nothing to judge it by: the document has none, or a control gives the same",
     "no number yet": "the chapter exists, the number does not",
     "not built yet": "the chapter is not written",
 }
