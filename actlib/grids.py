@@ -61,8 +61,8 @@ def full() -> list[Setting]:
 def sample(n: int, seed: int) -> list[Setting]:
     """Return ``n`` different settings of the grid, with the levels of each factor as even as can be.
 
-    No level of a factor occurs more than once oftener than another of it; pairs of levels are even on average only. A
-    larger sample of the same seed begins with the smaller one.
+    No level of a factor occurs more than once oftener than another of it. Pairs of levels are as even as one choice
+    after the other makes them. A larger sample of the same seed begins with the smaller one.
 
     Parameters
     ----------
@@ -82,12 +82,30 @@ def sample(n: int, seed: int) -> list[Setting]:
     rng = np.random.default_rng(seed)
     # One step on in all factors at once comes back after ``turn`` steps and has met each level equally often. So the
     # grid falls into such turns, and whole turns in any order are even, as is the beginning of one.
-    turn = np.lcm.reduce(sizes)
+    turn = int(np.lcm.reduce(sizes))
     starts = np.indices(sizes).reshape(len(sizes), -1).T
-    starts = starts[starts[:, sizes.argmax()] == 0]
-    rows = (rng.permutation(starts)[:, None] + np.arange(turn)[:, None]).reshape(-1, len(sizes))[:n] % sizes
+    starts = rng.permutation(starts[starts[:, sizes.argmax()] == 0])
+    chosen = starts[_even_pairs(starts, sizes, -(-n // turn))]
+    rows = (chosen[:, None] + np.arange(turn)[:, None]).reshape(-1, len(sizes))[:n] % sizes
     levels = [[factor[k] for k in rng.permutation(len(factor))] for factor in DOMAIN.values()]
     return [Setting(*(factor[k] for factor, k in zip(levels, row, strict=True))) for row in rows.tolist()]
+
+
+def _even_pairs(starts: np.ndarray, sizes: np.ndarray, n: int) -> list[int]:
+    """Return ``n`` of the turns that begin at ``starts``, each the one whose pairs of levels were met least so far.
+
+    A turn meets the pairs of two factors whose levels lie one fixed step apart, modulo their greatest common divisor.
+    """
+    first, second = np.triu_indices(len(sizes), 1)
+    steps = (starts[:, second] - starts[:, first]) % np.gcd(sizes[first], sizes[second])
+    pairs = np.arange(len(first))
+    met, chosen = np.zeros((len(first), sizes.max()), int), []
+    for _ in range(n):
+        burden = met[pairs, steps].sum(1)
+        burden[chosen] = np.iinfo(int).max
+        chosen.append(int(burden.argmin()))
+        met[pairs, steps[chosen[-1]]] += 1
+    return chosen
 
 
 def check(settings: Sequence[Setting | tuple | list]) -> list[Setting]:

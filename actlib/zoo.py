@@ -127,7 +127,7 @@ def fit(
     settings: Sequence[Setting],
     images: Tensor,
     labels: Tensor,
-    folder: str | Path,
+    folder: str | Path | None = None,
     *,
     test: Images | None = None,
     n_classes: int = 10,
@@ -137,7 +137,7 @@ def fit(
     shard_size: int | None = None,
     progress: bool = True,
 ) -> Zoo:
-    """Return the networks of ``settings``, trained and written to ``folder``; what lies there already is not trained.
+    """Return the networks of ``settings``, trained and written to a folder; what lies there already is not trained.
 
     A killed run goes on where it was. A second process on the same folder waits until the first one is done.
 
@@ -149,7 +149,8 @@ def fit(
         As for ``populations.fit``: uint8 or float in [0, 1], shape (n, c, h, w); int64, shape (n,). The device of the
         images is where each worker trains.
     folder
-        Where the shards go. All workers must see it under this name; they take the images from there too.
+        Where the shards go. All workers must see it under this name; they take the images from there too. None is a
+        folder of the cache for just these settings, data and this code: the same call finds it again.
     test
         Images to measure the accuracy on; None takes the training images.
     n_classes
@@ -179,7 +180,7 @@ def fit(
         If a shard is damaged: its networks are trained again.
     """
     workers.refuse_a_second_main()
-    folder, settings = Path(folder), grids.check(settings)
+    settings = grids.check(settings)
     zoo_runs.check(images, labels, test, n_classes)
     if backend not in ("auto", "loop", "vmap"):
         raise ValueError(f"backend = {backend!r}; give 'auto', 'loop' or 'vmap'")
@@ -188,6 +189,7 @@ def fit(
     if executor is None and images.is_cuda:
         n_workers = n_workers or 1
     configuration = zoo_runs.configuration(images, labels, test, backend=backend, n_classes=n_classes)
+    folder = Path(folder) if folder is not None else zoo_runs.cached(settings, configuration)
     planned = zoo_runs.plan(folder, settings, configuration, shard_size)
     begun = shards.begun(folder, planned)
     absent = [n for n in range(len(planned.members)) if not shards.path(folder, n).is_file()]

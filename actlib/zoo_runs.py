@@ -21,7 +21,6 @@ from actlib.data import Images
 # The modules whose code decides what a setting becomes.
 _CODE = (grids, inputs, lenets, models, population_steps, populations)
 
-
 # Networks a shard: a killed run loses at most this many a process; a GPU trains them at once.
 _SHARD_SIZE = {"loop": 8, "vmap": 512}
 
@@ -91,6 +90,11 @@ def plan(
             size = len(shards.read(folder).members[0])
     order = sorted(range(len(settings)), key=lambda n: (settings[n].batch_size, -settings[n].epochs))
     return shards.plan(configuration, settings, order=order, size=size)
+
+
+def cached(settings: Sequence[grids.Setting], configuration: dict[str, Any]) -> Path:
+    """Return the folder of the cache for just these networks; see ``store.cache_root``."""
+    return store.cache_root() / "zoos" / store.hash_json([configuration, [list(one) for one in settings]])[:20]
 
 
 def hand_over(

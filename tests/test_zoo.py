@@ -373,3 +373,13 @@ def test_impossible_input_is_refused_before_anything_is_written(tmp_path, option
     with pytest.raises(ValueError, match=message):
         fitted(tmp_path / "zoo", **options)
     assert not (tmp_path / "zoo").exists() or names(tmp_path / "zoo") == []
+
+
+def test_without_a_folder_the_cache_keeps_each_zoo_apart(tmp_path, monkeypatch, trained):
+    monkeypatch.setenv("ACTLIB_CACHE", str(tmp_path))
+    first, again = fitted(None), fitted(None)
+    assert first.folder == again.folder
+    assert first.folder.is_relative_to(tmp_path)
+    assert set(trained.values()) == {1}, "the second call trained again"
+    fewer, other = fitted(None, SETTINGS[:3]), fitted(None, data=drawn(seed=5))
+    assert len({first.folder, fewer.folder, other.folder}) == 3
