@@ -274,7 +274,7 @@ levels = eps * 255
 # %% tags=["hide-input"]
 # fmt: off
 of("one image")
-fig = plt.figure(figsize=(7, 4.9))
+fig, seen = plt.figure(figsize=(7, 4.9)), {}
 axes = plots.grid(3, 5, figure=fig, hspace=0.22)
 for line, (kind, image) in zip(axes, rows.items(), strict=True):
     shift = image - rows["clean"]
@@ -287,17 +287,18 @@ for line, (kind, image) in zip(axes, rows.items(), strict=True):
     line[2].imshow(power, cmap="viridis", vmin=float(power.max()) - 2.5)
     side = image.shape[-1]
     line[2].add_patch(plt.Rectangle((side / 4 - 0.5, side / 4 - 0.5), side / 2, side / 2, fill=False, ec="w", lw=0.9))
-    one_map = kinds_in(image)[best].cpu()
-    for ax, rule in zip(line[3:], (LITERAL, CORRECTED), strict=True):
-        ax.imshow(aliasing.category_map(one_map, STRIDES[LAST], rule), cmap=KINDS, vmin=-0.5, vmax=3.5, interpolation="nearest")
+    seen[kind] = [aliasing.category_map(kinds_in(image)[best].cpu(), STRIDES[LAST], rule) for rule in (LITERAL, CORRECTED)]
+    for ax, squares in zip(line[3:], seen[kind], strict=True):
+        ax.imshow(squares, cmap=KINDS, vmin=-0.5, vmax=3.5, interpolation="nearest")
 for ax, title in zip(axes[-1], ["image, answer", "added", "spectrum", "kinds,\nas published", "kinds,\ncorrected"], strict=True):
     ax.set_xlabel(title, fontsize="small")
 fig.legend(handles=LEGEND, ncols=4, loc="lower center", bbox_to_anchor=(0.5, -0.06), fontsize="small")
+kept = {kind: np.mean([float((a == b).float().mean()) for a, b in zip(seen["clean"], each, strict=True)]) for kind, each in seen.items()}
 report.figure(
     fig, name="fig-attacks-images",
     caption=f"One image, attacked, and under noise; no pixel moves by more than {levels:.1f} grey levels. What was added, enlarged; the spectrum of the image (top) and of what was added, slow frequencies in the middle, a white frame around "
     "the own fold; and the kind of each frequency in one map right before the last halving.",
-    alt=f"Three rows of five squares. The three images look alike; the answers are {answers['clean']}, {answers['PGD']} and {answers['noise']}. The top spectrum is bright in the middle, the others spread; the coloured squares on the right are much alike.",
+    alt=f"Three rows of five squares. The three images look alike; the answers are {answers['clean']}, {answers['PGD']} and {answers['noise']}. The top spectrum is brightest in the middle, the others spread. On the right PGD leaves {kept['PGD']:.0%} of the colours, noise {kept['noise']:.0%}.",
 )
 # fmt: on
 
@@ -492,8 +493,8 @@ def with_ends(key, found, **options):
     """Report a value, and the two ends of its interval."""
     value, low, high = found
     report.number(f"Q6-adversarial/{key}", value, spread=(high - low) / 3.92, n=len(y), **options)
-    report.number(f"Q6-adversarial/{key}-low", low, tol=options["tol"])
-    report.number(f"Q6-adversarial/{key}-high", high, tol=options["tol"])
+    for end_of, one_end in (("low", low), ("high", high)):
+        report.number(f"Q6-adversarial/{key}-{end_of}", one_end, unit=options.get("unit"), tol=options["tol"])
 
 
 for rule, word in SHORT.items():
@@ -613,7 +614,7 @@ axes[1].set_title("the change, dB relative to the map", fontsize="small")
 axes[0].legend(fontsize="small", loc="upper right")
 report.figure(
     fig, name="fig-attacks-spectrum",
-    caption=rf"Above: mean spectrum of the images, and of what is added at $\varepsilon$ = {written(eps)}; slow frequencies in the middle, a white frame around the own fold. Below, at the image and right before each halving (those with a star are shortcuts): share of the energy outside the "
+    caption=f"Above: mean spectrum of the images, and of what is added, at most {written(eps)} a pixel; slow frequencies in the middle, a white frame around the own fold. Below, at the image and right before each halving (those with a star are shortcuts): share of the energy outside the "
     "own folds, of the maps themselves and of how they change (dashed: white noise); and the energy of that change, relative to the maps.",
     alt=f"Above: a bright middle, and two squares of which nine tenths lie within {relief['PGD']:.0f} dB (PGD) and {relief['noise']:.0f} dB (noise). Below left: at the image {fast['PGD']['image'].mean():.2f} PGD, {fast['noise']['image'].mean():.2f} noise, {fast['the maps']['image'].mean():.2f} the images. Right: PGD climbs from "
     f"{level['PGD']['image']:.0f} to {level['PGD'][LAST]:.0f} dB, noise from {level['noise']['image']:.0f} to {level['noise'][LAST]:.0f}.",
@@ -863,7 +864,7 @@ for name, model in tuned.items():
 
 # %% tags=["hide-input"]
 # fmt: off
-of(f"{len(y)} held-out images, after {tune_epochs} more epochs on {len(some[1]):,} images")
+of(f"{len(y)} held-out images, after {tune_epochs * len(some[1]):,} more images to learn from")
 fig, axes = plt.subplots(1, 3, figsize=(7, 3.2), layout="constrained")
 for name, marker, colour in (("strided", "o", "C1"), ("blur", "s", "C0")):
     style = {"marker": marker, "color": colour, "label": name}
