@@ -37,14 +37,20 @@ def save(path: str | Path, state: dict[str, Tensor], about: dict[str, Any]) -> P
     OSError
         If the disk has no room for it; an older file is then as it was.
     """
-    state = {name: _own(value.detach().cpu().contiguous()) for name, value in state.items()}
+    state = _apart({name: value.detach().cpu().contiguous() for name, value in state.items()})
     header = {"about": json.dumps(about, allow_nan=False), "sha256": _digest(state)}
     return store.write_bytes(path, safetensors.torch.save(state, header))
 
 
-def _own(value: Tensor) -> Tensor:
-    """Return a tensor that owns its memory: safetensors takes no parts of a larger one."""
-    return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()
+def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors of which no two lie in the same memory: safetensors refuses those."""
+    seen: set[int] = set()
+    apart = {}
+    for name, value in state.items():
+        place = value.untyped_storage().data_ptr()
+        apart[name] = value.clone() if place in seen else value
+        seen.add(place)
+    return apart
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
