@@ -10,10 +10,10 @@ PACKAGE = Path(__file__).parents[1] / "actlib"
 LAYERS = [
     {"store", "statistics", "theory", "arrangements", "shapes", "inputs", "bits", "names", "sources", "neighbours"}
     | {"covariance", "linkage", "steps", "polygons", "planes", "balls", "pictures", "folds", "oscillations"}
-    | {"selection", "workers", "lenets"},
+    | {"selection", "workers", "lenets", "bodies", "splits"},
     {"folders", "archives", "models", "weights", "hooks", "rectangles", "published", "provenance"}
     | {"objective", "frames", "cosines", "tiles", "tracing", "gates", "clipping", "categories", "detectors"}
-    | {"grids"},
+    | {"grids", "scores"},
     {"data", "resnets", "preactivation", "collection", "slider", "ledger", "votes", "hamming", "activity"}
     | {"assembly", "families", "cutters", "energies", "members", "shards", "population_steps"},
     {"train", "capture", "recorded", "independence", "spectra", "subdivision", "downsampling", "oscillation_nets"}
@@ -21,7 +21,19 @@ LAYERS = [
     {"checkpoints", "piecewise", "intervals", "oscillation_runs"},
     {"maps", "fields", "embed", "compress", "similarity", "patterns", "affine", "paths"}
     | {"aliasing", "attacks", "robustness", "meta", "growth", "midpoints", "targets", "zoo_runs"},
-    {"zoo", "pairs", "constellations", "polytopes", "slices", "segments", "inradius", "noise", "reachability"},
+    {
+        "zoo",
+        "pairs",
+        "trials",
+        "judges",
+        "constellations",
+        "polytopes",
+        "slices",
+        "segments",
+        "inradius",
+        "noise",
+        "reachability",
+    },
     {"boundaries"},
 ]
 # What a reader is handed: plots draws arrays and knows nothing of the package, report only reads the records.
