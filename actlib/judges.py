@@ -196,7 +196,7 @@ def predict(judge: BaseEstimator, features: Real[ndarray, "n d"]) -> Float64[nda
 
 def _linear_estimate(network: nn.Module, images: Tensor, sigma: float | int) -> Float64[Tensor, " n"]:
     """Return the estimate of ``jacobian_margin`` for some images of one network."""
-    images = images.detach().clone().requires_grad_()
+    images = images.detach().requires_grad_()
     logits = network(images)
     first, second = logits.topk(2, dim=1).values.unbind(1)
     (gradient,) = torch.autograd.grad((first - second).sum(), images)

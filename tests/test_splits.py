@@ -165,9 +165,11 @@ def test_a_split_is_its_seed_s():
             np.testing.assert_array_equal(part, same)
         other = make(seeded(4))
         assert any(set(part) != set(part2) for part, part2 in zip(make(seeded(3)), other, strict=True))
-    for groups in (networks, images):  # both kinds are drawn anew
-        one, two = (splits.by_both(networks, images, seeded(seed)) for seed in (3, 4))
+    every = [part.flatten() for part in np.meshgrid(np.arange(20), np.arange(20))]
+    one, two = (splits.by_both(*every, seeded(seed)) for seed in (3, 4))
+    for groups in every:  # both kinds are drawn anew, and not in one order
         assert set(groups[one.test]) != set(groups[two.test])
+    assert set(every[0][one.test]) != set(every[1][one.test])
 
 
 def test_groups_in_a_memory_map_and_of_other_kinds_of_numbers_do(tmp_path):
