@@ -86,6 +86,15 @@ def test_other_data_are_another_trial(tmp_path, counted):
     assert len(counted) == 2
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_other_rows_on_a_side_are_another_trial(tmp_path, counted, side):
+    run(several()[:1], tmp_path)
+    changed = list(SPLITS["first"])
+    changed[side] = changed[side][1:]
+    trials.run(several()[:1], *data(), {"first": changed}, root=tmp_path, n_workers=1, progress=False)
+    assert len(counted) == 2
+
+
 def test_a_trial_does_not_depend_on_what_it_does_not_use(tmp_path, counted):
     layers, targets = data()
     run(several()[:1], tmp_path)
