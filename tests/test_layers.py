@@ -10,11 +10,11 @@ PACKAGE = Path(__file__).parents[1] / "actlib"
 LAYERS = [
     {"store", "statistics", "theory", "arrangements", "shapes", "inputs", "bits", "names", "sources", "neighbours"}
     | {"covariance", "linkage", "steps", "polygons", "planes", "balls", "pictures", "folds", "oscillations"}
-    | {"selection", "workers", "lenets", "bodies", "splits"},
-    {"folders", "archives", "models", "weights", "hooks", "rectangles", "published", "provenance"}
+    | {"selection", "workers", "lenets", "bodies", "splits", "overlaps", "rendering"},
+    {"folders", "archives", "models", "weights", "hooks", "published", "provenance"}
     | {"objective", "frames", "cosines", "tiles", "tracing", "gates", "clipping", "categories", "detectors"}
-    | {"grids", "scores"},
-    {"data", "resnets", "preactivation", "collection", "slider", "ledger", "votes", "hamming", "activity"}
+    | {"grids", "scores", "starts", "collisions"},
+    {"data", "rectangles", "resnets", "preactivation", "collection", "slider", "ledger", "votes", "hamming", "activity"}
     | {"assembly", "families", "cutters", "energies", "members", "shards", "population_steps"},
     {"train", "capture", "recorded", "independence", "spectra", "subdivision", "downsampling", "oscillation_nets"}
     | {"perturbations", "populations"},
