@@ -225,7 +225,8 @@ wanted += [
 ]
 for task in TASKS:
     wanted += [trial("gru", task, "pair")]
-    wanted += [trial("rnn", task, way, s) for way in ("image", "both", "few") for s in ablated]
+    wanted += [trial("rnn", task, way, s) for way in ("image", "few") for s in ablated]
+    wanted += [trial("rnn", task, "both", s) for s in SEEDS]
     wanted += [
         trial("rnn", task, way, s, names=names)
         for names in SETS.values() for way in ("network", "both") for s in ablated
@@ -437,7 +438,7 @@ leaks = {
 # %% tags=["hide-input"]
 # fmt: off
 of(f"{len(kept)} LeNets, {len(rows):,} predictions, judges: RNN")
-by_way = {(way, task): [trial("rnn", task, way, s) for s in (SEEDS if way in ("pair", "network") else ablated)] for way in (*WAYS, "few") for task in TASKS}
+by_way = {(way, task): [trial("rnn", task, way, s) for s in (ablated if way in ("image", "few") else SEEDS)] for way in (*WAYS, "few") for task in TASKS}
 fell = {(way, task, key): marks(which_, key) for (way, task), which_ in by_way.items() for key in (("r2", "spearman") if task == "ratio" else ("accuracy", "auroc"))}
 plain = {way: [mark("right", judges.max_softmax(layers["fc3"]), sides[f"{way} {s}"].test, "auroc") for s in SEEDS] for way in WAYS}
 fig, axes = plt.subplots(2, 1, figsize=(7, 5.2), layout="constrained", sharex=True)
