@@ -82,20 +82,16 @@ def fit(
         On the CPU: the source of initial weights, order and dropout.
     body, width
         See ``bodies.MetaNetwork``.
-    epochs
-        Passes over the rows; at most, unless ``literal``.
-    learning_rate, batch_size
-        Of Adam. A last batch of one row is left out, for batch normalisation cannot do with it.
+    epochs, learning_rate, batch_size
+        Of Adam; epochs are passes over the rows, at most so many unless ``literal``. A last batch of one row is left out, for batch normalisation cannot do with it.
     literal
         As the document's code: train mode in the first epoch only, constant learning rate, weights of the last epoch.
     patience
         Stop after so many epochs in a row without a smaller loss on the validation rows.
     warm_up
         Steps in which the learning rate grows to its value in equal parts.
-    device
-        Where to train.
-    progress
-        Show a bar where the output is a terminal.
+    device, progress
+        Where to train; whether to show a bar where the output is a terminal.
 
     Raises
     ------
@@ -105,9 +101,8 @@ def fit(
     FloatingPointError
         If training diverged.
     """
-    rows, sides = _prepare(layers, target, (train, validation), task, device)
+    (values, aims), sides = _prepare(layers, target, (train, validation), task, device)
     _check_options(epochs, learning_rate, batch_size, patience, warm_up)
-    values, aims = rows
     network = MetaNetwork(
         {name: part.shape[1] for name, part in layers.items()},
         body=body, n_outputs=TASKS[task], width=width, generator=generator,
@@ -129,6 +124,7 @@ def fit(
             history.loss.append(_epoch(network, values, aims, sides[0], task, batch_size, stepper, scheduler))
             network.eval()
             history.validation.append(_mean_loss(network, values, aims, sides[1], task))
+            _check_loss(history.validation[-1], "the loss on the validation rows")
             history.seconds.append(time.perf_counter() - started)
             bar.update()
             if literal or history.validation[-1] < min(history.validation[:-1], default=math.inf):
@@ -153,8 +149,7 @@ def predict(judge: Judge, layers: Mapping[str, Shaped[Tensor | np.ndarray, "n _"
     sizes = {name: part.shape[1] for name, part in layers.items()}
     if sizes != judge.network.sizes or list(sizes) != list(judge.network.sizes):
         raise ValueError(f"layers {sizes}, but the judge knows {judge.network.sizes}; give the same ones in this order")
-    values = concatenate(layers)
-    device = next(judge.network.parameters()).device
+    values, device = concatenate(layers), next(judge.network.parameters()).device
     with hooks.evaluating(judge.network), torch.no_grad():
         found = torch.cat([judge.network(part.to(device)) for part in values.split(_BATCH)]).double()
     return (found[:, 0] if judge.task == "ratio" else found.softmax(1)[:, 1]).cpu().numpy()
@@ -232,9 +227,14 @@ def _epoch(network, values, aims, rows, task, batch_size, stepper, scheduler) ->
         scheduler.step()
         total += loss.detach()
     mean = total.item() / len(batches)
-    if not math.isfinite(mean):
-        raise FloatingPointError(f"the mean loss of an epoch is {mean}: training diverged; try a tenth of the rate")
+    _check_loss(mean, "the mean loss of an epoch")
     return mean
+
+
+def _check_loss(loss: float, name: str) -> None:
+    """Raise FloatingPointError if training has diverged."""
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"{name} is {loss}: training diverged; try a tenth of the learning rate")
 
 
 def _loss(output: Tensor, aim: Tensor, task: str) -> Tensor:

@@ -134,7 +134,9 @@ def run(
                 jobs = [(trial, paths[trial]) for trial in missing]
                 try:
                     for (trial, path), _ in workers.run(make, jobs, executor=executor, n_workers=n_workers):
-                        found[trial] = _restored(path)
+                        if (outcome := _restored(path)) is None:
+                            raise OSError(f"{path} cannot be read back; is the cache on a disk that all workers see?")
+                        found[trial] = outcome
                         bar.update()
                 finally:
                     shared.unlink(missing_ok=True)

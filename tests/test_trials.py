@@ -134,3 +134,11 @@ def test_a_failing_trial_is_named_and_the_finished_ones_stay(tmp_path, counted):
 def test_what_is_not_there_is_refused(unchecked, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         run([several()[0]._replace(**change)], tmp_path)
+
+
+def test_an_outcome_that_cannot_be_read_back_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(trials.weights, "save", lambda *_: None)  # as if written to another machine's disk
+    monkeypatch.setattr(trials, "_data", lambda _: trials._together(*data(), {"first": SPLITS["first"]}))
+    trials._data.cache_clear = lambda: None
+    with pytest.raises(OSError, match="cannot be read back"):
+        run(several()[:1], tmp_path)
