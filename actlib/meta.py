@@ -83,7 +83,8 @@ def fit(
     body, width
         See ``bodies.MetaNetwork``.
     epochs, learning_rate, batch_size
-        Of Adam; epochs are passes over the rows, at most so many unless ``literal``. A last batch of one row is left out, for batch normalisation cannot do with it.
+        Of Adam; epochs are passes over the rows, at most so many unless ``literal``. A last batch of one row is left
+        out, for batch normalisation cannot do with it.
     literal
         As the document's code: train mode in the first epoch only, constant learning rate, weights of the last epoch.
     patience
