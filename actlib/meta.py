@@ -112,22 +112,15 @@ def fit(
     scheduler = torch.optim.lr_scheduler.LambdaLR(stepper, lambda step: min(1.0, (step + 1) / (warm_up + 1)))
     history, best, epoch = History([], [], []), None, 0
     # cuDNN computes no gradient of a recurrent network in eval mode.
-    with (
-        drawing_from(generator, device),
-        torch.backends.cudnn.flags(enabled=False) if literal else nullcontext(),
-        tqdm(total=epochs, unit="epoch", disable=None if progress else True, leave=False) as bar,
-    ):
-        network.train()
-        for k in range(1, epochs + 1):
+    with drawing_from(generator, device), torch.backends.cudnn.flags(enabled=False) if literal else nullcontext():
+        for k in tqdm(range(1, epochs + 1), unit="epoch", disable=None if progress else True, leave=False):
             started = time.perf_counter()
-            if not literal:
-                network.train()
+            network.train(k == 1 or not literal)
             history.loss.append(_epoch(network, values, aims, sides[0], task, batch_size, stepper, scheduler))
             network.eval()
             history.validation.append(_mean_loss(network, values, aims, sides[1], task))
             _check_loss(history.validation[-1], "the loss on the validation rows")
             history.seconds.append(time.perf_counter() - started)
-            bar.update()
             if literal or history.validation[-1] < min(history.validation[:-1], default=math.inf):
                 best, epoch = None if literal else copy.deepcopy(network.state_dict()), k
             elif k - epoch >= patience:
