@@ -19,9 +19,9 @@ class Boxes(NamedTuple):
     Attributes
     ----------
     halves
-        (2, *), half the sides.
+        ``(2, *)``, half the sides.
     cos, sin
-        (*), of the angles, which turn from x to y.
+        ``(*)``, of the angles, which turn from x to y.
     """
 
     halves: Tensor
@@ -33,35 +33,35 @@ class Boxes(NamedTuple):
         return Boxes(self.halves.flatten(1)[:, index], self.cos.flatten()[index], self.sin.flatten()[index])
 
     def extents(self) -> Tensor:
-        """Return half the width and height of the upright frames around the boxes, (2, *)."""
+        """Return half the width and height of the upright frames around the boxes, ``(2, *)``."""
         cos, sin = self.cos.abs(), self.sin.abs()
         return torch.stack((cos * self.halves[0] + sin * self.halves[1], sin * self.halves[0] + cos * self.halves[1]))
 
     def to_own(self, vectors: Tensor) -> Tensor:
-        """Return vectors (2, *) of the world along the boxes' own axes."""
+        """Return vectors ``(2, *)`` of the world along the boxes' own axes."""
         x, y = vectors
         return torch.stack((self.cos * x + self.sin * y, self.cos * y - self.sin * x))
 
     def to_world(self, vectors: Tensor) -> Tensor:
-        """Return vectors (2, *) along the boxes' own axes in the world."""
+        """Return vectors ``(2, *)`` along the boxes' own axes in the world."""
         x, y = vectors
         return torch.stack((self.cos * x - self.sin * y, self.sin * x + self.cos * y))
 
 
 def boxes(halves: Tensor, angles: Tensor) -> Boxes:
-    """Return boxes by half their sides (2, *) and their angles (*)."""
+    """Return boxes by half their sides ``(2, *)`` and their angles ``(*)``."""
     return Boxes(halves, angles.cos(), angles.sin())
 
 
 def separations(difference: Tensor, one: Boxes, other: Boxes) -> Tensor:
-    """Return how far boxes are apart along the axes of the one and of the other, (4, *); below 0 they overlap there.
+    """Return how far boxes are apart along the axes of the one and of the other, ``(4, *)``; below 0 they overlap there.
 
     Boxes overlap when all four are below 0 (separating axis theorem); else the largest is at most their distance.
 
     Parameters
     ----------
     difference
-        From the centre of the one to that of the other, (2, *).
+        From the centre of the one to that of the other, ``(2, *)``.
     one, other
         Of shapes that broadcast.
     """
@@ -74,7 +74,7 @@ def separations(difference: Tensor, one: Boxes, other: Boxes) -> Tensor:
 
 
 def cross(a: Tensor, b: Tensor) -> Tensor:
-    """Return the cross products of vectors (2, *) of the plane."""
+    """Return the cross products of vectors ``(2, *)`` of the plane."""
     return a[0] * b[1] - a[1] * b[0]
 
 
