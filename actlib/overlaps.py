@@ -54,7 +54,7 @@ def boxes(halves: Tensor, angles: Tensor) -> Boxes:
 
 
 def separations(difference: Tensor, one: Boxes, other: Boxes) -> Tensor:
-    """Return how far boxes are apart along the axes of the one and of the other, ``(4, *)``; below 0 they overlap there.
+    """Return how far boxes are apart along the axes of both, ``(4, *)``; below 0 they overlap along it.
 
     Boxes overlap when all four are below 0 (separating axis theorem); else the largest is at most their distance.
 
