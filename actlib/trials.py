@@ -5,6 +5,7 @@ import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -147,6 +148,9 @@ def run(
 def _make(shared: Path, device: str, job: tuple[Trial, Path]) -> None:
     """Train one meta-network with one thread and write its outcome."""
     trial, path = job
+    with suppress(FileNotFoundError, ValueError):  # another process may have made it since we looked
+        weights.load(path)
+        return
     data, n_threads = _data(shared), torch.get_num_threads()
     layers = {name: data[f"layer.{name}"] for name in trial.layers}
     train, validation = (data[f"split.{trial.split}.{k}"].numpy() for k in range(2))

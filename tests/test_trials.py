@@ -142,3 +142,10 @@ def test_an_outcome_that_cannot_be_read_back_is_an_error(tmp_path, monkeypatch):
     trials._data.cache_clear = lambda: None
     with pytest.raises(OSError, match="cannot be read back"):
         run(several()[:1], tmp_path)
+
+
+def test_what_another_process_made_meanwhile_is_not_made_again(tmp_path, counted):
+    run(several()[:1], tmp_path)
+    (path,) = tmp_path.glob("judges/*.safetensors")
+    trials._make(tmp_path / "none", "cpu", (several()[0], path))
+    assert len(counted) == 1
