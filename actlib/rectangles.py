@@ -220,13 +220,13 @@ def moved(scenes: Scenes, motion: Motion, *, least: float = 1.0) -> Bool[Tensor,
     return torch.stack(ways).amax(0) >= least
 
 
-def film(scenes: Scenes, motion: Motion, **options: float) -> Float[Tensor, "n f size size"]:
+def film(scenes: Scenes, motion: Motion, **options: int | float) -> Float[Tensor, "n f size size"]:
     """Return pictures of all saved frames; ``options`` are those of ``rendering.boxes``."""
     return rendering.boxes(scenes.sides[:, None], motion.centres, motion.angles, **options)
 
 
 def examples(
-    scenes: Scenes, motion: Motion, *, world: float = 64.0, size: int = 64, **options: float
+    scenes: Scenes, motion: Motion, *, world: float = 64.0, size: int = 64, **options: int | float
 ) -> tuple[Float[Tensor, "n 2 size size"], Float[Tensor, "n 1 size size"]]:
     """Return what a network is given, pictures of the grabbed point and of the start, and what it should predict.
 

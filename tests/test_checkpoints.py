@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from torch.testing import assert_close
 
-from actlib import checkpoints, models, train
+from actlib import checkpoints, forecasters, models, train
 
 PACKAGE = Path(checkpoints.__file__).parents[1]
 OPTIONS = {"epochs": 2, "learning_rate": 0.1, "progress": False}
@@ -155,6 +155,150 @@ def test_a_change_of_the_training_loop_is_a_change_of_the_key(tmp_path, monkeypa
     assert fitted(tmp_path).fresh
 
 
+def forecaster(generator):
+    return forecasters.network(width=2, n_blocks=1, kernel=3, channels=1, size=6, generator=generator)
+
+
+def pictures(n=8):
+    inputs = torch.rand(n, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    return inputs, inputs.roll(1, 2)
+
+
+def forecasting(root, fit=forecasters.fit, *, data=None, **options):
+    options = {"epochs": 2, "learning_rate": 0.01, "progress": False} | options
+    return checkpoints.load_or_fit("net", forecaster, *(data or pictures()), seed=4, root=root, fit=fit, **options)
+
+
+def test_another_trainer_is_loaded_with_its_own_history(tmp_path):
+    first, second = forecasting(tmp_path), forecasting(tmp_path)
+    assert (first.fresh, second.fresh) == (True, False)
+    assert type(first.history) is type(second.history) is forecasters.History
+    assert second.history == first.history
+    assert_close(first.model.state_dict(), second.model.state_dict(), rtol=0, atol=0)
+    assert not any(m.training for part in (first, second) for m in part.model.modules())
+    generator = torch.Generator().manual_seed(4)
+    model = forecaster(generator)
+    history = forecasters.fit(model, *pictures(), epochs=2, learning_rate=0.01, generator=generator, progress=False)
+    assert_close(second.model.state_dict(), model.state_dict(), rtol=0, atol=0)
+    assert second.history.loss == history.loss
+
+
+def test_whatever_decides_another_trainer_s_result_is_part_of_the_key(tmp_path):
+    inputs, targets = pictures()
+    changes = [
+        {}, {"epochs": 3}, {"mirror": False}, {"data": (inputs, targets.flip(0))},
+        {"fit": functools.partial(forecasters.fit, mirror=False)},
+    ]  # fmt: skip
+    found = [forecasting(tmp_path, **change) for change in changes]
+    assert all(one.fresh for one in found)
+    assert len({one.path for one in found}) == 5
+    assert not any(forecasting(tmp_path, **change).fresh for change in changes)
+
+
+def test_what_is_bound_to_the_trainer_counts(tmp_path):
+    long, short = (functools.partial(forecasters.fit, batch_size=size) for size in (8, 2))
+    assert type(forecasting(tmp_path, short).history) is forecasters.History
+    assert not forecasting(tmp_path, functools.partial(forecasters.fit, batch_size=2)).fresh
+    assert forecasting(tmp_path, long).fresh
+    again, other = forecasting(tmp_path, short), forecasting(tmp_path, functools.partial(long, batch_size=4))
+    assert (again.fresh, other.fresh) == (False, True)
+    assert [len(one.history.loss) for one in (again, other)] == [8, 4]
+
+
+TRAINER = '''"""Old."""
+from typing import NamedTuple
+
+
+class History(NamedTuple):
+    """Old."""
+
+    loss: list[float]
+
+
+rate = 3
+
+
+def fit(model, images, labels, *, generator) -> "History":
+    """Old."""
+    return History([1.5])
+
+
+def other(model, images, labels, *, generator) -> "History":
+    return History([1.5])
+'''
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (("", ""), True),
+        (("def fit", "# a comment\ndef fit"), True),
+        (('"""Old."""', '"""New."""'), True),
+        (("[1.5]", "[3 / 2]"), False),
+        (("rate = 3", "rate = 4"), False),
+    ],
+)
+def test_the_code_of_the_trainer_s_module_counts_and_comments_do_not(tmp_path, monkeypatch, change, same):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    fresh = []
+    for text in (TRAINER, TRAINER.replace(*change) if change[0] else TRAINER):
+        (tmp_path / "chapter_fit.py").write_text(text)
+        monkeypatch.delitem(sys.modules, "chapter_fit", raising=False)
+        importlib.invalidate_caches()
+        checkpoints.inspect.linecache.clearcache()
+        module = importlib.import_module("chapter_fit")
+        done = checkpoints.load_or_fit("net", build, *planted(), seed=0, root=tmp_path, fit=module.fit)
+        assert type(done.history) is module.History
+        assert done.history.loss == [1.5]
+        fresh.append(done.fresh)
+    assert fresh == [True, not same]
+    assert checkpoints.load_or_fit("net", build, *planted(), seed=0, root=tmp_path, fit=module.other).fresh
+    monkeypatch.delitem(sys.modules, "chapter_fit")
+
+
+def unsaid(model, images, labels, *, generator):
+    pytest.fail("it trained")
+
+
+def no_record(model, images, labels, *, generator) -> list[float]:
+    pytest.fail("it trained")
+
+
+def unknown(model, images, labels, *, generator) -> "Nowhere":
+    pytest.fail("it trained")
+
+
+class Trainer:
+    def fit(self, model, images, labels, *, generator) -> train.History:
+        pytest.fail("it trained")
+
+
+@pytest.mark.parametrize(
+    ("fit", "message"),
+    [
+        (unsaid, r"fit = <function unsaid.* does not say which NamedTuple it returns; give a function annotated as"),
+        (functools.partial(unsaid, generator=None), "does not say which NamedTuple"),
+        (no_record, "does not say which NamedTuple"),
+        (lambda *_a, **_k: pytest.fail("it trained"), "does not say which NamedTuple"),
+        (Trainer().fit, "does not say which NamedTuple"),  # what the object holds would be no part of the key
+        (Trainer, "does not say which NamedTuple"),
+        (unknown, r"cannot read the annotations of fit = <function unknown.*: name 'Nowhere' is not defined; mend"),
+    ],
+)
+def test_a_trainer_whose_history_could_not_be_loaded_is_refused_before_training(tmp_path, fit, message):
+    with pytest.raises(ValueError, match=message):
+        checkpoints.load_or_fit("net", build, *planted(), seed=0, root=tmp_path, fit=fit)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trainer_without_source_is_refused(tmp_path):
+    scope = {"History": train.History, "__name__": "__main__"}
+    exec("def fit(model, images, labels, *, generator) -> History: raise AssertionError", scope)
+    with pytest.raises(ValueError, match=r"cannot read the source of fit = .*; define it in a file or a notebook"):
+        checkpoints.load_or_fit("net", build, *planted(), seed=0, root=tmp_path, fit=scope["fit"])
+
+
 def test_a_lambda_in_a_call_can_build(tmp_path):
     made = fitted(tmp_path, made=lambda generator: wide(generator, width=3))
     assert made.model.fc1.out_features == 3
@@ -234,7 +378,7 @@ def test_a_full_disk_is_told_before_training_and_the_old_file_is_kept(tmp_path, 
     usage = namedtuple("usage", "total used free")
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: usage(1, 1, 0))
-        patch.setattr(train, "fit", lambda *_a, **_k: pytest.fail("it trained"))
+        patch.setattr(train, "_check_labels", lambda *_a: pytest.fail("it trained"))
         with pytest.raises(OSError, match=r"net-.*safetensors needs .* MiB free; make room"):
             fitted(tmp_path, seed=1)
         assert not fitted(tmp_path).fresh

@@ -13,11 +13,11 @@ LAYERS = [
     | {"selection", "workers", "lenets", "bodies", "splits", "overlaps", "rendering"},
     {"folders", "archives", "models", "weights", "hooks", "published", "provenance"}
     | {"objective", "frames", "cosines", "tiles", "tracing", "gates", "clipping", "categories", "detectors"}
-    | {"grids", "scores", "starts", "collisions"},
+    | {"grids", "scores", "starts", "poses", "collisions"},
     {"data", "rectangles", "resnets", "preactivation", "collection", "slider", "ledger", "votes", "hamming", "activity"}
     | {"assembly", "families", "cutters", "energies", "members", "shards", "population_steps"},
     {"train", "capture", "recorded", "independence", "spectra", "subdivision", "downsampling", "oscillation_nets"}
-    | {"perturbations", "populations"},
+    | {"perturbations", "populations", "forecasters", "forecasts"},
     {"checkpoints", "piecewise", "intervals", "oscillation_runs"},
     {"maps", "fields", "embed", "compress", "similarity", "patterns", "affine", "paths"}
     | {"aliasing", "attacks", "robustness", "meta", "growth", "midpoints", "targets", "zoo_runs"},
