@@ -55,6 +55,12 @@ def value(id: str) -> dict[str, Any] | None:
     return entry["values"].get(key or entry.get("headline"))
 
 
+def is_control(id: str) -> bool:
+    """Return whether a number is one that must not agree; the book names them as ``controls`` of their experiment."""
+    experiment, _, key = id.partition("/")
+    return key in ((_table(book_root()) or {}).get(experiment) or {}).get("controls", [])
+
+
 @lru_cache(maxsize=1)
 def _table(root: Path | None) -> dict[str, Any] | None:
     if root is None:

@@ -186,15 +186,18 @@ def table(*prefixes: str) -> None:
     # The largest run that has the number and is up to date decides, as on the scorecard.
     fresh = [record["numbers"] for name, record in records.items() if name not in recorded.stale()]
     deciding = [next((numbers[row["id"]] for numbers in fresh if row["id"] in numbers), row) for row in rows]
-    columns |= {"verdict": [_judged(row) for row in deciding], "why": [row["note"] for row in deciding]}
+    judgements = [_judged(row["id"], decided) for row, decided in zip(rows, deciding, strict=True)]
+    columns |= {"verdict": judgements, "why": [row["note"] for row in deciding]}
     columns["data of the verdict"] = [row["data"].partition(";")[0] for row in deciding]
     judged = [bool(row["published"] or decided["verdict"]) for row, decided in zip(rows, deciding, strict=True)]
     text = published.table(columns, judged if any(judged) else [True] * len(rows))
     show({"text/markdown": text, "text/plain": text}, {})
 
 
-def _judged(row: dict[str, Any]) -> str | None:
-    """Return a verdict that does not look like more than it is."""
+def _judged(id: str, row: dict[str, Any]) -> str | None:
+    """Return a verdict that does not look like more than it is, and of a control what it should do."""
+    if row["verdict"] and published.is_control(id):
+        return "fails, as this control must" if row["verdict"] == "differs" else "a control that does not fail"
     return f"{row['verdict']} on a stand-in" if row["verdict"] and row["stand_in"] else row["verdict"]
 
 

@@ -132,7 +132,7 @@ for f in range(film.angles.shape[1]):
         picture=(torch.cat(list(three), dim=2) * 255).byte().numpy()))
 of("three simulated scenes")
 report.frames(
-    frames, name="fig-rectangles-game",
+    frames, name="fig-rectangles-game", label="time",
     caption="The game, in three worlds: a box that meets no other, one that meets one, and one that sets off a chain. The orange box is pulled upward at the black point, from time 0 to time 5. Move the slider with the mouse or the arrow keys.",
 )
 # fmt: on

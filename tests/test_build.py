@@ -176,6 +176,23 @@ def test_the_scorecard_judges_by_the_largest_fresh_record_and_marks_stale_ones(r
     assert "**holds** (quick)" in next(line for line in page.splitlines() if "F1-throw" in line)
 
 
+def test_a_control_that_fails_does_not_decide_the_verdict_of_its_experiment(root):
+    table = chapter.read_yaml(root / "book/published.yml")
+    numbers = [{"id": "F1-throw/max", "value": 6, "verdict": "holds"}]
+    numbers.append({"id": "F1-throw/loaded", "value": 1, "verdict": "differs", "label": "a loaded die"})
+    events = [Event(1, "number", number) for number in numbers]
+
+    def row():
+        page = scorecard.page(Book(root), table, "quick", {"01_dice": events})
+        return next(line for line in page.splitlines() if "F1-throw" in line)
+
+    assert "**differs** (quick)" in row()
+    assert "a loaded die: 1" in row()
+    table["F1-throw"]["controls"] = ["loaded"]
+    assert "**holds** (quick)" in row()
+    assert "loaded" not in row()
+
+
 def test_a_record_outlives_a_change_of_the_defaults_that_its_profile_does_not_use(root):
     def hashes():
         return {name: chapter.load(Book(root), "01_dice", name).hash for name in ("quick", "real")}

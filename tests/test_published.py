@@ -122,8 +122,9 @@ def value_slips(name: str, value: dict) -> list[str]:
 
 def entry_slips(name: str, entry: dict, references: set[str]) -> list[str]:
     """Return what is wrong with the fields of one experiment, its values apart."""
-    if FIELDS - entry.keys() or entry.keys() - FIELDS - {"headline", "note", "claims"}:
-        return [f"{name}: fields are {sorted(entry)}, must be {sorted(FIELDS)}, perhaps headline, claims and note"]
+    if FIELDS - entry.keys() or entry.keys() - FIELDS - {"headline", "note", "claims", "controls"}:
+        more = "perhaps headline, claims, controls and note"
+        return [f"{name}: fields are {sorted(entry)}, must be {sorted(FIELDS)}, {more}"]
     planned = [chapter for chapter, ids in CHAPTERS.items() if any(name.startswith(f"{i}-") for i in ids.split())]
     document, values, source, words = entry["document"], entry["values"], entry["source"], len(entry["wording"].split())
     wrong = {
@@ -135,6 +136,7 @@ def entry_slips(name: str, entry: dict, references: set[str]) -> list[str]:
         "wording": words > 30 or (source == "document" and words == 0) or (source == "own" and words > 0),
         "values": source == "own" and bool(values),
         "claims": any(words not in entry["wording"] for words in entry.get("claims", {}).values()),
+        "controls": bool({*entry.get("controls", [])} & {*values, *entry.get("claims", {})}),
         "headline": entry.get("headline") not in (values or [None]),
         "title": not re.fullmatch(r"[A-Z][^.]{4,79}", entry["title"]),
         "section": not entry["section"].strip(),
@@ -243,6 +245,7 @@ def test_a_text_that_is_no_number_is_refused(text):
         (("F10-dims", "wording"), " ".join(["word"] * 31), "wording ="),
         (("M6-baselines", "wording"), "claimed by nobody", "wording ="),
         (("F1-lenet-maps", "claims"), {"clear": "always clear"}, "claims ="),
+        (("F10-dims", "controls"), ["lenet-max"], "controls ="),
         (("F10-dims", "title"), "dims", "title ="),
         (("F10-dims", "colour"), "red", "fields are"),
     ],
@@ -314,3 +317,13 @@ def test_a_number_that_no_record_has_is_a_warning(role, monkeypatch):
     monkeypatch.setattr(published_role.Recorded, "get_location", lambda role: "a page")
     assert role("A/z") == ("A/z", [])
     assert "no record has the number 'A/z'" in warned.warning.call_args.args[0]
+
+
+@pytest.mark.parametrize("profile", ["quick", "real"])
+def test_each_control_is_a_number_of_a_record_and_fails(entries, profile):
+    for experiment, entry in entries.items():
+        path = BOOK.parent / "results" / profile / f"{entry['chapter']}.json"
+        for key in entry.get("controls", []):
+            assert (
+                json.loads(path.read_text(encoding="utf-8"))["numbers"][f"{experiment}/{key}"]["verdict"] == "differs"
+            ), key

@@ -12,6 +12,7 @@ from actlib import ledger, provenance, published, report, store
 
 YML = """
 X1-claim:
+  controls: [shuffled]
   headline: share
   values:
     share: {value: 0.79, text: "79 %"}
@@ -202,6 +203,16 @@ def test_the_table_sets_document_records_and_this_run_side_by_side(book, shown):
     assert rows[3] == ["largest layer", "18k", "", "18,432 ± 12", "holds on a stand-in", "", "digits"]
     assert len(rows) == 4
     assert "<details>" not in shown[-1][0]["text/markdown"]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(0.3, "fails, as this control must"), (0.6, "a control that does not fail")]
+)
+def test_the_table_says_of_a_control_that_it_must_fail(book, shown, value, told):
+    report.number("X1-claim/shuffled", value, label="labels shuffled", agree=(0.5, 1.0))
+    report.table()
+    rows = cells(shown)
+    assert rows[2][rows[0].index("verdict")] == told
 
 
 def test_the_table_folds_away_what_nothing_is_compared_with(book, shown):

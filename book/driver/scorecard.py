@@ -38,7 +38,7 @@ network is not publicly available. A verdict on a stand-in is a preview, not a r
 _EXPLANATION = """The runs: *quick* takes a minute on any laptop, *real* uses the documents' data sets where they are
 public, *paper* also their sizes. The verdict is that of the largest run whose record is up to date; a record is *stale*
 when its chapter has changed since. Where several numbers were compared, one that differs from the document decides; the
-deciding number is shown. The id leads to its place in the chapter.
+deciding number is shown. Controls, which must not agree, have no say. The id leads to its place in the chapter.
 """
 _RUNS = ("paper", "real", "quick")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>$|#~^])")
@@ -124,7 +124,7 @@ def _row(
     elif not order:
         verdict, link = "no number yet", f"{{doc}}`{id} </nbs/{entry['chapter']}>`"
     else:
-        verdict = _verdict([number.get("verdict") for number in mine[order[0]]])
+        verdict = _verdict([number.get("verdict") for number in mine[order[0]] if not _is_control(number, entry)])
         if id in here:
             link = f"{{ref}}`{id} <{anchor(id)}>`"
     deciding = mine[order[0]][0] if order else {}
@@ -141,11 +141,11 @@ def _row(
 def _numbers(id: str, entry: dict[str, Any], numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a run's numbers of one experiment: the deciding one first; of several the headline, then a named one."""
     mine = [payload for key, payload in numbers.items() if key.split("/")[0] == id]
-    decides = _verdict([number.get("verdict") for number in mine])
+    decides = _verdict([number.get("verdict") for number in mine if not _is_control(number, entry)])
 
-    def place(number: dict[str, Any]) -> tuple[bool, bool, bool]:
+    def place(number: dict[str, Any]) -> tuple[bool, bool, bool, bool]:
         differs = (number.get("verdict") or "no verdict") != decides
-        return differs, not _is_headline(number, entry), not number.get("label")
+        return _is_control(number, entry), differs, not _is_headline(number, entry), not number.get("label")
 
     return sorted(mine, key=place)  # a stable sort keeps the others' order
 
@@ -154,6 +154,11 @@ def _is_headline(number: dict[str, Any], entry: dict[str, Any]) -> bool:
     """Say whether a number is the one by which the document's experiment is known."""
     _, _, key = number["id"].partition("/")
     return key in ("", entry.get("headline"))
+
+
+def _is_control(number: dict[str, Any], entry: dict[str, Any]) -> bool:
+    """Say whether a number is one that must not agree: it shows that the others could have failed."""
+    return number["id"].partition("/")[2] in entry.get("controls", [])
 
 
 def _verdict(verdicts: list[str | None]) -> str:
