@@ -22,7 +22,7 @@ STALE := $(shell [ "$$($(RUN) -V 2>&1)" = "$$("$(PYTHON)" -V 2>&1)" ] || echo st
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check chapter lab bench lint smoke clean stale
+.PHONY: help book test check chapter slides lab bench lint smoke clean stale
 
 help: ## this list
 	@echo "make <command>   (everything is installed into .venv first, once)"
@@ -50,6 +50,10 @@ chapter: $(READY) ## one chapter, executed and rendered: make chapter NAME=01_ma
 	  echo "there are:" $$(cd nbs && ls *.py | sed 's/\.py$$//'); exit 2; fi
 	@echo "make chapter: $(NAME), profile $(PROFILE)"
 	@$(RUN) book/build.py "$(NAME)" --profile $(PROFILE) $(if $(STRICT),--strict) $(if $(RECORD),--record)
+
+slides: $(READY) ## a chapter whose page is built as slides, one file: make slides NAME=01_maps
+	@if [ -z "$(NAME)" ]; then echo "make slides: NAME is missing, for example: make slides NAME=01_maps"; exit 2; fi
+	@$(RUN) book/build.py "$(NAME)" --slides
 
 # The settings stay inside .venv: nothing is written into the home folder, and JupyterLab asks no server for news.
 lab: $(READY) ## JupyterLab, where the chapters open as notebooks; ARGS="--no-browser --port=8889"

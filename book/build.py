@@ -3,6 +3,7 @@
 - ``python book/build.py``: the whole book, on the embedded data
 - ``python book/build.py 01_maps``: one chapter, in any case executed, the others as they were
 - ``python book/build.py --profile real --jobs 2``: on the documents' own data
+- ``python book/build.py 01_maps --slides``: slides of a chapter whose page is there; executes nothing
 - ``python book/build.py --execute-only``: runs, checks and records without the book's packages; no site
 """
 
@@ -33,19 +34,36 @@ def main() -> int:
     parser.add_argument(
         "--smoke", action="store_true", help="real and paper at a hundredth of their size; no records, no site"
     )
+    parser.add_argument("--slides", action="store_true", help="make slides of the named chapters from their pages")
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[1], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.smoke and options.profile == "quick":
         parser.error("--smoke makes the profiles real and paper small; quick is small already")
+    if options.slides and not options.slugs:
+        parser.error("--slides needs the names of chapters, such as 01_maps")
     if options.jobs < 1:
         parser.error(f"--jobs {options.jobs} must be 1 or more")
     try:
-        failures = make.book(Book(options.root.resolve()), options)
+        work = slides if options.slides else make.book
+        failures = work(Book(options.root.resolve()), options)
     except KeyboardInterrupt:
         failures = [BuildError("build", "interrupted; the last good chapters are as they were")]
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def slides(book: Book, options: argparse.Namespace) -> list[BuildError]:
+    """Make the slides of the named chapters and print their paths; return what went wrong."""
+    from driver import slides as decks  # needs Beautiful Soup, which a machine that only executes may not have
+
+    failures = []
+    for slug in options.slugs:
+        try:
+            print(decks.write(book, slug))
+        except BuildError as failure:
+            failures.append(failure)
+    return failures
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ report.figure("fig-dice", "The *mean* of a throw.", "A black square of eight by 
 r"""
 ```{exercise}
 :label: ex-six
-How many faces?
+**Faces** (1 minute). How many faces?
 ```
 """
 

@@ -158,6 +158,15 @@ def test_check_builds_the_site_and_looks_at_it_even_where_there_is_one(folder):
 
 
 @needs_make
+def test_slides_need_a_name(folder):
+    done = make(folder, "slides")
+    assert done.returncode == 2
+    assert "make slides NAME=01_maps" in done.stdout
+    assert make(folder, "slides", "NAME=01_maps").returncode == 0
+    assert log(folder)[-1] == "book/build.py 01_maps --slides"
+
+
+@needs_make
 def test_a_chapter_without_a_name_lists_the_names(folder):
     (folder / "nbs").mkdir()
     (folder / "nbs/01_maps.py").touch()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from actlib import store
-from driver import BuildError, chapter, scorecard
+from driver import BuildError, chapter, exercises, scorecard
 from driver.chapter import Book
 from driver.notebook import Notebook, events, number, reported
 
@@ -24,7 +24,7 @@ def check_toc(book: Book) -> None:
     """
     named = set(_toc_entries(chapter.read_yaml(book.root / "book" / "_toc.yml")))
     chapters = {f"nbs/{slug}" for slug in book.sources}
-    pages = {f"book/{path.stem}" for path in (book.root / "book").glob("*.md")} | {"book/scorecard"}
+    pages = {f"book/{path.stem}" for path in (book.root / "book").glob("*.md")} | {"book/exercises", "book/scorecard"}
     lost, missing = sorted(named - chapters - pages), sorted(chapters - named)
     if lost:
         raise BuildError("book/_toc.yml", f"{', '.join(lost)}: named there, but there is no such file")
@@ -49,7 +49,7 @@ def stage(
     profile: str,
     table: Mapping[str, dict[str, Any]],
 ) -> Path:
-    """Make ``book/_build/src`` hold executed chapters, pages, scorecard, records, package and MathJax; return it.
+    """Make ``book/_build/src`` hold executed chapters, pages, generated ones, records, package and MathJax; return it.
 
     Page names equal paths in the repository, so that a link works in the source, on the site and in an editor. A file
     that has its content already is left alone, and one that no longer belongs there is deleted.
@@ -66,6 +66,7 @@ def stage(
         wanted[f"nbs/{slug}.ipynb"] = text.encode()
     reported = {slug: events(made) for slug, made in notebooks.items()}
     wanted["book/scorecard.md"] = scorecard.page(book, table, profile, reported).encode()
+    wanted["book/exercises.md"] = exercises.page(notebooks).encode()
     _mirror(target, wanted)
     return target
 
