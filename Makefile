@@ -22,7 +22,7 @@ STALE := $(shell [ "$$($(RUN) -V 2>&1)" = "$$("$(PYTHON)" -V 2>&1)" ] || echo st
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check chapter slides lab bench lint smoke clean stale
+.PHONY: help book pdf test check chapter slides lab bench lint smoke clean stale
 
 help: ## this list
 	@echo "make <command>   (everything is installed into .venv first, once)"
@@ -35,6 +35,10 @@ help: ## this list
 book: $(READY) ## the whole book as a site; PROFILE=quick|real|paper JOBS=2 STRICT=1 RECORD=1
 	@echo "make book: profile $(PROFILE), $(JOBS) chapters at a time"
 	@$(RUN) book/build.py --profile $(PROFILE) --jobs $(JOBS) $(if $(STRICT),--strict) $(if $(RECORD),--record)
+
+pdf: book ## the site, built as above, as one PDF: book/_build/book.pdf; takes Chromium
+	@echo "make pdf: the pages of book/_build/html, printed"
+	@$(RUN) book/build.py --pdf --jobs $(JOBS)
 
 test: $(READY) ## the whole test suite, in JOBS=2 processes; ARGS="-k maps" goes to pytest
 	@echo "make test: the whole suite"

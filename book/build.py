@@ -4,10 +4,12 @@
 - ``python book/build.py 01_maps``: one chapter, in any case executed, the others as they were
 - ``python book/build.py --profile real --jobs 2``: on the documents' own data
 - ``python book/build.py 01_maps --slides``: slides of a chapter whose page is there; executes nothing
+- ``python book/build.py --pdf``: the site that is there as one PDF, by Chromium (``$CHROMIUM``); executes nothing
 - ``python book/build.py --execute-only``: runs, checks and records without the book's packages; no site
 """
 
 import argparse
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -35,6 +37,7 @@ def main() -> int:
         "--smoke", action="store_true", help="real and paper at a hundredth of their size; no records, no site"
     )
     parser.add_argument("--slides", action="store_true", help="make slides of the named chapters from their pages")
+    parser.add_argument("--pdf", action="store_true", help="print the site that is there into one PDF")
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[1], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.smoke and options.profile == "quick":
@@ -44,13 +47,24 @@ def main() -> int:
     if options.jobs < 1:
         parser.error(f"--jobs {options.jobs} must be 1 or more")
     try:
-        work = slides if options.slides else make.book
+        work = slides if options.slides else paper if options.pdf else make.book
         failures = work(Book(options.root.resolve()), options)
     except KeyboardInterrupt:
         failures = [BuildError("build", "interrupted; the last good chapters are as they were")]
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def paper(book: Book, options: argparse.Namespace) -> list[BuildError]:
+    """Print the site into one PDF and print its path; return what went wrong."""
+    from driver import pdf
+
+    try:
+        print(pdf.write(book, named=os.environ.get("CHROMIUM"), jobs=options.jobs))
+    except BuildError as failure:
+        return [failure]
+    return []
 
 
 def slides(book: Book, options: argparse.Namespace) -> list[BuildError]:

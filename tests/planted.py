@@ -169,8 +169,9 @@ FILES = {
     "book/published.yml": PUBLISHED,
     "book/references.bib": "@misc{r, author={Roe, R.}, title={Throws}, year={2000}}\n",
     "book/_toc.yml": "format: jb-book\nroot: book/intro\nchapters:\n- file: nbs/01_dice\n- file: nbs/02_cards\n"
-    "- file: book/scorecard\n- file: book/api\n",
+    "- file: book/scorecard\n- file: book/notices\n- file: book/api\n",
     "book/intro.md": "# Throws\n\n{cite:p}`r` and {ref}`ch-dice`; {term}`die`.\n\n"
+    "```sh\ngit clone {repository} book\n```\n\n"
     "```{glossary}\ndie\n  A cube.\n```\n\n```{bibliography}\n```\n",
     "book/api.md": "# API\n\n```{eval-rst}\n.. automodule:: actlib.store\n\n.. automodule:: actlib.annotated\n```\n",
     "actlib/dice.txt": "as made",
@@ -186,7 +187,8 @@ def write(root: Path) -> Path:
         (root / name).write_text(content, encoding="utf-8")
     shutil.copy(ROOT / "_config.yml", root)
     shutil.copy(ROOT / "actlib" / "store.py", root / "actlib")
-    for name in ("_ext", "static", "inv"):
+    for name in ("_ext", "static", "inv", "licences"):
         shutil.copytree(ROOT / "book" / name, root / "book" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "book" / "matplotlibrc", root / "book")
+    for name in ("matplotlibrc", "notices.yml"):
+        shutil.copy(ROOT / "book" / name, root / "book")
     return root

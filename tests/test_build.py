@@ -12,15 +12,17 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
 import planted
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book"))  # the driver is no part of the package
 
 pytest.importorskip("papermill", reason="the book's packages are not installed: pip install .[book]")
 
-from driver import BuildError, chapter, keys, make, pages, records, render, scorecard  # noqa: E402
+from driver import BuildError, chapter, keys, make, notices, pages, records, render, scorecard  # noqa: E402
 from driver.chapter import Book  # noqa: E402
 from driver.notebook import Event  # noqa: E402
 
@@ -116,6 +118,72 @@ def test_the_site_loads_nothing_from_elsewhere_and_brings_its_mathematics(built)
     assert len([path for path in files if path.suffix == ".woff"]) > 10
     assert 1e6 < sum(path.stat().st_size for path in files) < 3e6
     assert not (built[0] / "book/static/mathjax").exists()
+
+
+def test_every_file_of_others_is_on_the_page_of_licences_with_its_text(built):
+    static = built[0] / "book/_build/html/_static"
+    names = [path.relative_to(static).as_posix() for path in static.rglob("*") if path.is_file()]
+    parts = notices.read(Book(built[0]))
+    owners = {name: notices.owner(parts, name) for name in names}
+    assert [name for name, owner in owners.items() if owner is None] == []
+    assert {part["name"] for part in parts} == set(owners.values())  # and none that is no longer shipped
+    page = (built[0] / "book/_build/html/book/notices.html").read_text(encoding="utf-8")
+    linked = set(re.findall(r'href="\.\./_static/licences/([\w.-]+)"', page))
+    assert linked == {path.name for path in (static / "licences").iterdir()}
+    assert len(linked) == len([part for part in parts if not part.get("ours")])
+    assert all(len((static / "licences" / name).read_text(encoding="utf-8")) > 900 for name in linked)
+
+
+def test_a_strange_file_or_a_missing_text_of_a_licence_is_seen(root):
+    parts = notices.read(Book(root))
+    assert notices.owner(parts, "scripts/reveal.js") is None
+    assert notices.owner(parts, "mathjax/output/chtml/fonts/woff-v2/MathJax_Zero.woff") == "MathJax's TeX fonts"
+    assert notices.owner(parts, "mathjax/deeper/tex-chtml.js") is None
+    (root / "book/licences/clipboard.txt").unlink()
+    with pytest.raises(BuildError, match=r"clipboard\.js: there is no text book/licences/clipboard\.txt"):
+        notices.texts(Book(root))
+
+
+def test_the_buttons_of_a_chapter_lead_where_it_can_be_opened(built):
+    url = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    place = url.removeprefix("https://github.com/")
+    page = (built[0] / "book/_build/html/nbs/01_dice.html").read_text(encoding="utf-8")
+    buttons = re.findall(r'href="(https://(?:colab|mybinder)[^"]*)"', page)
+    assert sorted(buttons) == [
+        f"https://colab.research.google.com/github/{place}/blob/notebooks/nbs/01_dice.ipynb",
+        f"https://mybinder.org/v2/gh/{place}/main?urlpath=lab/tree/nbs/01_dice.py",
+    ]
+    intro = (built[0] / "book/_build/html/book/intro.html").read_text(encoding="utf-8")
+    assert f"git clone {url} book" in html.unescape(re.sub(r"<[^>]+>", "", intro))
+    assert not re.findall(r'href="https://(?:colab|mybinder)', intro)
+
+
+def test_published_notebooks_begin_with_the_installation_and_keep_their_outputs(built, tmp_path):
+    command = [sys.executable, ROOT / "book/publish.py", tmp_path, "--root", built[0], "--commit", "c" * 40]
+    settings = {key: value for key, value in os.environ.items() if not key.startswith("GITHUB_")}
+    done = subprocess.run(command, capture_output=True, text=True, env=settings)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in sorted((tmp_path / "nbs").iterdir())] == ["01_dice.ipynb", "02_cards.ipynb"]
+    made = json.loads((tmp_path / "nbs/01_dice.ipynb").read_text(encoding="utf-8"))
+    last_good = json.loads((built[0] / "book/_build/chapters/quick/01_dice.ipynb").read_text(encoding="utf-8"))
+    code = [cell for cell in made["cells"] if cell["cell_type"] == "code"]
+    assert code[0]["id"] == "install"
+    assert "c" * 40 in code[0]["source"]
+    assert code[1:] == [cell for cell in last_good["cells"] if cell["cell_type"] == "code"]
+    assert "On average 3.50, the document says 3.5 <pips>, at most six." in made["cells"][0]["source"]
+    assert made["cells"][0]["source"].startswith("# What does a throw give?")
+    (origin,) = [cell["source"] for cell in made["cells"] if cell["id"] == "origin"]
+    assert f"/blob/{'c' * 40}/nbs/01_dice.py)" in origin
+    assert ".github.io/" in origin
+    assert origin.endswith("/nbs/01_dice.html).")
+    assert not any("install" in path.read_text() for path in (built[0] / "nbs").glob("*.py"))
+    nbformat.validate(nbformat.from_dict(made))
+    refused = subprocess.run(
+        command, capture_output=True, text=True,
+        env={**settings, "GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "ann/fork"},
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert "but this is https://github.com/ann/fork" in refused.stderr
 
 
 def test_shapes_are_printed_in_the_api_pages(built):
@@ -500,7 +568,7 @@ SOURCES = '\n# %% [markdown]\nr"""\nSee {cite:p}`r`.\n\n```{bibliography}\n:filt
 
 
 def test_an_edit_of_prose_renders_its_page_and_those_that_show_something_of_it(root):
-    every = ["book/api", "book/intro", "book/scorecard", "nbs/01_dice", "nbs/02_cards"]
+    every = ["book/api", "book/intro", "book/notices", "book/scorecard", "nbs/01_dice", "nbs/02_cards"]
     for path in Book(root).sources.values():  # of two lists that have a source, pages without a list lead to the last
         path.write_text(path.read_text(encoding="utf-8") + SOURCES, encoding="utf-8")
     (root / "book/intro.md").write_text("# Throws\n\n{cite:p}`r`, {term}`die`.\n\n```{glossary}\ndie\n  A cube.\n```\n")
@@ -525,7 +593,8 @@ def test_a_link_without_target_is_told_until_it_is_mended(root):
     assert build(root).returncode == 0
     before = site(root)
     edit(root / "nbs/01_dice.py", "(ch-dice)=\n", "")
-    for read in (["nbs/01_dice"], ["book/api", "book/intro", "book/scorecard", "nbs/01_dice", "nbs/02_cards"]):
+    everything = ["book/api", "book/intro", "book/notices", "book/scorecard", "nbs/01_dice", "nbs/02_cards"]
+    for read in (["nbs/01_dice"], everything):
         done = build(root)
         assert done.returncode == 1
         assert len(errors(done)) == 1

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from actlib import store
-from driver import BuildError, chapter, exercises, scorecard
+from driver import BuildError, chapter, exercises, notices, scorecard
 from driver.chapter import Book
 from driver.notebook import Notebook, events, number, reported
 
 _MATHJAX = "sphinx-mathjax-offline"
+_NOT_READ = ("_build", "_ext", "driver", "licences", "__pycache__")
+_MADE = {"book/exercises", "book/notices", "book/scorecard"}  # pages that are written here
 
 
 def check_toc(book: Book) -> None:
@@ -24,7 +26,7 @@ def check_toc(book: Book) -> None:
     """
     named = set(_toc_entries(chapter.read_yaml(book.root / "book" / "_toc.yml")))
     chapters = {f"nbs/{slug}" for slug in book.sources}
-    pages = {f"book/{path.stem}" for path in (book.root / "book").glob("*.md")} | {"book/exercises", "book/scorecard"}
+    pages = {f"book/{path.stem}" for path in (book.root / "book").glob("*.md")} | _MADE
     lost, missing = sorted(named - chapters - pages), sorted(chapters - named)
     if lost:
         raise BuildError("book/_toc.yml", f"{', '.join(lost)}: named there, but there is no such file")
@@ -56,7 +58,7 @@ def stage(
     """
     root, target = book.root, book.build / "src"
     wanted: dict[str, Path | bytes] = _mathjax()
-    own = [path for path in (root / "book").iterdir() if path.name not in ("_build", "_ext", "driver", "__pycache__")]
+    own = [path for path in (root / "book").iterdir() if path.name not in _NOT_READ]
     found = [path for top in own for path in (top, *top.rglob("*")) if path.suffix != ".py"]
     found += (root / "actlib").glob("*.py")  # for literalinclude
     found += [path for path in (root / "results").rglob("*") if path.suffix in (".json", ".webp")]
@@ -65,6 +67,8 @@ def stage(
         text = json.dumps(_dressed(made, table, notes.get(slug, [])), indent=1, ensure_ascii=False)
         wanted[f"nbs/{slug}.ipynb"] = text.encode()
     reported = {slug: events(made) for slug, made in notebooks.items()}
+    wanted |= notices.texts(book)
+    wanted["book/notices.md"] = notices.page(book).encode()
     wanted["book/scorecard.md"] = scorecard.page(book, table, profile, reported).encode()
     wanted["book/exercises.md"] = exercises.page(notebooks).encode()
     _mirror(target, wanted)
