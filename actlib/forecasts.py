@@ -1,7 +1,7 @@
 """What a predicted picture of rectangles is worth: its error where something happened, and the pushes that it missed.
 
 Most of a picture stays as it is, so an error over all pixels says little. Beside a network stand predictions that cost
-nothing (the start itself, the mean of all results) and one that knows everything but collisions.
+nothing (the start itself, the mean of all results) and one that knows everything but the other boxes.
 """
 
 from typing import NamedTuple
@@ -63,13 +63,13 @@ def errors(
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If the shapes differ, or ``where`` is no mask.
     """
     _check(predicted, targets, "predicted")
     squares = (predicted - targets).square()
     if where is None:
         return squares.mean((1, 2, 3))
-    _check(where, targets, "where")
+    _check_where(where, targets)
     return (squares * where).sum((1, 2, 3)) / where.sum((1, 2, 3))
 
 
@@ -81,19 +81,19 @@ def error(
     Raises
     ------
     ValueError
-        If the shapes differ, or no pixel counts.
+        If the shapes differ, ``where`` is no mask, or no pixel counts.
     """
     _check(predicted, targets, "predicted")
-    _check(where, targets, "where")
+    _check_where(where, targets)
     if not bool(where.any()):
         raise ValueError("no pixel counts: where is False everywhere; give pictures in which something moves")
     return (predicted - targets)[where].square().mean().item()
 
 
 def alone(scenes: Scenes, physics: Physics | None = None, **options: int | float) -> Motion:
-    """Return the motion that follows if the grabbed box meets neither boxes nor walls; the others stay where they are.
+    """Return the motion that follows if the grabbed box is alone in its world; the others stay where they are.
 
-    The same rules but for collisions: a prediction that knows mass, torque, friction and force exactly.
+    The same rules, walls too: a prediction that knows everything exactly but for what boxes do to each other.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def alone(scenes: Scenes, physics: Physics | None = None, **options: int | float
     row, box = torch.arange(len(scenes.grabbed), device=scenes.grabbed.device), scenes.grabbed
     own = [part[row, box][:, None] for part in (scenes.sides, scenes.centres, scenes.angles)]
     single = Scenes(*own, torch.zeros_like(box), scenes.grabs)
-    found = rectangles.simulate(single, (physics or Physics())._replace(walls=False), **options)
+    found = rectangles.simulate(single, physics or Physics(), **options)
     n_frames, (n, n_boxes) = found.angles.shape[1], scenes.angles.shape
     centres, angles = (
         part[:, None].repeat(1, n_frames, *[1] * (part.dim() - 1)) for part in (scenes.centres, scenes.angles)
@@ -117,7 +117,10 @@ def alone(scenes: Scenes, physics: Physics | None = None, **options: int | float
     for all_, one in zip((centres, angles, velocities, spins), found[:4], strict=True):
         all_[row, :, box] = one[:, :, 0]
     touched = torch.zeros(n, n_boxes, n_boxes + 1, dtype=torch.bool, device=box.device)
-    return Motion(centres, angles, velocities, spins, touched, torch.zeros_like(scenes.angles))
+    touched[row, box, -1] = found.touched[:, 0, -1]
+    impulses = torch.zeros_like(scenes.angles)
+    impulses[row, box] = found.impulses[:, 0]
+    return Motion(centres, angles, velocities, spins, touched, impulses)
 
 
 def missed(
@@ -147,7 +150,8 @@ def missed(
     Raises
     ------
     ValueError
-        If the pictures are not square or not one for each scene, or ``least`` is not above 0.
+        If the pictures are not square or not one for each scene, are bytes or hold a value that is no number, or
+        ``least`` is not above 0.
     """
     n, size = len(scenes.grabbed), predicted.shape[-1]
     if predicted.shape != (n, 1, size, size) or not least > 0:
@@ -155,6 +159,8 @@ def missed(
             f"predicted has the shape {tuple(predicted.shape)} for {n} scenes, least = {least}; give one square "
             "picture for each scene and a distance above 0"
         )
+    if not predicted.is_floating_point() or not bool(predicted.isfinite().all()):
+        raise ValueError(f"predicted is {predicted.dtype} or holds a value that is no number; give ink from 0 to 1")
     pushed = rectangles.moved(scenes, motion, least=least)
     pushed[torch.arange(n, device=pushed.device), scenes.grabbed] = False
     nearer = [
@@ -181,6 +187,13 @@ def _nearer_to_start(
     scene = rendering.boxes(sides[:, None], centres, angles, **options)  # (n, 2, h, w)
     nearer = (predicted - scene[:, 1]).square() - (predicted - scene[:, 0]).square()
     return (nearer[:, None] * region).sum((2, 3)) > 0
+
+
+def _check_where(where: Tensor, targets: Tensor) -> None:
+    """Raise unless ``where`` says yes or no of each pixel."""
+    _check(where, targets, "where")
+    if where.dtype != torch.bool:
+        raise ValueError(f"where is {where.dtype}; give a mask of True and False, such as forecasts.changed makes")
 
 
 def _check(given: Tensor, targets: Tensor, name: str) -> None:

@@ -69,15 +69,13 @@ def find(
     Parameters
     ----------
     pictures
-        (n, h, h), the whole world with ink 1 and paper 0.
+        (n, h, h), floating point: the whole world with ink 1 and paper 0.
     sides
         (n, 2), whole lengths along the boxes' own axes, in units of the world: above 0 and no more than its side.
-    world
-        Side of the world, above 0.
-    margin
-        Width around the box that counts for the overlap, in units of the world, at least 0.
+    world, margin
+        Side of the world, above 0, and width around the box that counts for the overlap, at least 0, in its units.
     n_angles
-        Of the first search, in a half-turn, at least 4. Boxes much longer than 20 pixels need more than 24.
+        Of the first search, in a half-turn, at least 4, an int. Boxes much longer than 20 pixels need more than 24.
 
     Returns
     -------
@@ -87,7 +85,8 @@ def find(
     Raises
     ------
     ValueError
-        If pictures and sides do not fit each other, a value is no number, or something is out of range.
+        If pictures and sides do not fit each other, the pictures are not floating point, or a value is no number or out
+        of range.
     """
     _check(pictures, sides, world, margin, n_angles)
     size, dtype = pictures.shape[-1], torch.promote_types(pictures.dtype, torch.float32)
@@ -231,15 +230,18 @@ def _overlaps(pictures: Tensor, sides: Tensor, poses: Tensor, margin: float) -> 
 
 def _check(pictures: Tensor, sides: Tensor, world: float, margin: float, n_angles: int) -> None:
     """Raise unless poses can be found."""
-    if pictures.shape[1] != pictures.shape[2] or not pictures.numel() or len(pictures) != len(sides):
+    fit = pictures.ndim == 3 and pictures.shape == pictures.mT.shape and sides.shape == (len(pictures), 2)
+    if not fit or not pictures.numel():
         raise ValueError(
             f"pictures {tuple(pictures.shape)} and sides {tuple(sides.shape)} found; give at least one picture, all "
-            "square, and a row of 2 sides for each"
+            "square, as (n, h, h), and a row of 2 sides for each, as (n, 2)"
         )
-    if not 0 < world < math.inf or not 0 <= margin < math.inf or n_angles < 4:
+    if not pictures.is_floating_point():
+        raise ValueError(f"pictures are {pictures.dtype}; give floating-point ones, with ink 1 and paper 0")
+    if not (0 < world < math.inf and 0 <= margin < math.inf and isinstance(n_angles, int) and n_angles >= 4):
         raise ValueError(
-            f"world = {world}, margin = {margin}, n_angles = {n_angles}; give a world with a side above 0, a margin of "
-            "at least 0, and at least 4 angles"
+            f"world = {world}, margin = {margin}, n_angles = {n_angles!r}; give a world with a side above 0, a margin "
+            "of at least 0, and at least 4 angles, an int"
         )
     if len(bad := (~((sides > 0) & (sides <= world))).any(-1).nonzero()):
         n = int(bad[0])

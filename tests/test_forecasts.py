@@ -64,7 +64,7 @@ def test_a_picture_without_a_pixel_that_counts_has_no_error():
 
 def test_alone_a_box_goes_as_far_as_the_formula_says(world):
     scenes, _, _, _ = world
-    physics = rectangles.Physics(force=200.0, drag=0.7)
+    physics = rectangles.Physics(force=200.0, drag=0.7, walls=False)
     # Small steps: the rules of a simulation hold at their limit.
     motion = forecasts.alone(scenes, physics, n_frames=3, frame_time=1.0, n_substeps=400)
     row, k, t = torch.arange(N), physics.drag, 3.0
@@ -75,17 +75,20 @@ def test_alone_a_box_goes_as_far_as_the_formula_says(world):
     assert_close(way[:, 0], torch.zeros(N), rtol=0, atol=1e-4)
 
 
-def test_alone_is_the_whole_truth_where_nothing_is_met_and_nowhere_else(world):
+def test_alone_is_the_whole_truth_where_no_boxes_meet_and_nowhere_else(world):
     scenes, motion, _, _ = world
     found = forecasts.alone(scenes)
     apart = (found.centres - motion.centres).norm(dim=-1).amax((1, 2))
     turned = (found.angles - motion.angles).abs().amax((1, 2))
-    met = motion.touched.any(-1).any(-1)
+    met = motion.touched[..., :-1].any(-1).any(-1)
     assert 3 < met.sum() < N - 3
+    assert motion.touched[~met][..., -1].any()  # walls are met by some of them
     assert apart[~met].max() < 1e-4
     assert turned[~met].max() < 1e-4
     assert apart[met].min() > 1e-4
-    assert not found.touched.any()
+    assert not found.touched[..., :-1].any()
+    assert_close(found.touched[~met], motion.touched[~met])
+    assert_close(found.impulses[~met], motion.impulses[~met], rtol=1e-4, atol=1e-3)
 
 
 def test_alone_only_the_grabbed_box_moves(world):
@@ -159,6 +162,9 @@ def test_pictures_that_differ_in_shape_are_refused(world):
         forecasts.errors(start, target, where[:, :, 1:])
     with pytest.raises(ValueError, match="predicted has the shape"):
         forecasts.error(start[:, :, 1:], target, where)
+    for call in (forecasts.errors, forecasts.error):
+        with pytest.raises(ValueError, match=r"where is torch\.float32; give a mask"):
+            call(start, target, where.float())
     with pytest.raises(ValueError, match="no pixel counts"):
         forecasts.error(start, target, torch.zeros_like(where))
 
@@ -168,6 +174,9 @@ def test_pushes_need_a_square_picture_of_each_scene_and_a_distance(world):
     scenes, motion, start, _ = world
     for picture in (start[1:], start[..., 1:]):
         with pytest.raises(ValueError, match=f"for {N} scenes"):
+            forecasts.missed(picture, scenes, motion)
+    for picture in (start.byte(), start / 0):
+        with pytest.raises(ValueError, match="give ink from 0 to 1"):
             forecasts.missed(picture, scenes, motion)
     with pytest.raises(ValueError, match=r"least = 0\.0"):
         forecasts.missed(start, scenes, motion, least=0.0)

@@ -2,6 +2,7 @@
 
 import math
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,12 @@ from torch import pi
 from actlib import poses, rendering, starts
 
 DEGREE = pi / 180
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Let annotations go unchecked, as outside the tests."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def planted(n, size, *, seed=0, dtype=torch.float32, sides=(7.0, 14.0)):
@@ -188,6 +195,26 @@ def test_the_overlap_has_closed_forms():
     torch.testing.assert_close(wide, torch.tensor([96 / 105]), atol=2e-3, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("size", "options", "margin"),
+    [(64, {}, 3.0), (64, {"margin": 2.0}, 2.0), (64, {"margin": 4.5}, 4.5), (32, {"margin": 4.0}, 4.0)],
+)
+def test_ink_counts_up_to_the_margin_and_not_beyond(size, options, margin):
+    picture, sides = box((12.0, 8.0), (32.0, 24.0), size=size)
+    scale = size / 64
+    left, right, top, bottom = (int(edge * scale) for edge in (26, 38, 20, 28))
+    assert picture[0, top:bottom, left:right].sum() == picture.sum() == 96 * scale**2
+    middle, reach = [int(24 * scale) - 1, int(24 * scale)], margin * scale
+    for way in range(1, math.ceil(reach) + 4):  # pixels between the box and the ink: ink that touches it moves it
+        above, beside = picture.clone(), picture.clone()
+        above[0, [top - 1 - way, bottom + way], int(32 * scale)] = 1
+        beside[0, middle, left - 1 - way] = beside[0, middle, right + way] = 1
+        share = min(max(reach - way, 0), 1)  # of the ink that lies within the margin
+        expected = [96 * scale**2 / (96 * scale**2 + pixels * share) for pixels in (2, 4)]
+        found = poses.find(torch.cat((above, beside)), sides.expand(2, 2), **options)
+        torch.testing.assert_close(found.overlaps, torch.tensor(expected), atol=3e-3, rtol=0)
+
+
 def test_blur_and_wrong_sides_lower_the_overlap():
     pictures, sides, _, _ = planted(12, 64, seed=6)
     blurred = [torch.tensor(gaussian_filter(pictures.numpy(), (0, s, s))) for s in (0.0, 0.5, 1.0, 2.0, 4.0)]
@@ -309,10 +336,44 @@ def test_turns_between_rectangles():
         ({"world": math.inf}, "world = inf"),
         ({"margin": -1.0}, "margin = -1.0"),
         ({"margin": math.nan}, "margin = nan"),
+        ({"margin": math.inf}, "margin = inf"),
         ({"n_angles": 3}, "n_angles = 3"),
     ],
 )
 def test_what_has_no_pose_is_refused(change, message):
+    given = {"pictures": torch.zeros(2, 8, 8), "sides": torch.full((2, 2), 9.0), **change}
+    with pytest.raises(ValueError, match=message):
+        poses.find(given.pop("pictures"), given.pop("sides"), **given)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sides": torch.ones(2, 3)}, r"sides \(2, 3\) found; .* a row of 2 sides for each, as \(n, 2\)"),
+        ({"sides": torch.ones(2, 1)}, r"sides \(2, 1\) found"),
+        ({"sides": torch.ones(2)}, r"sides \(2,\) found"),
+        ({"sides": torch.tensor(9.0)}, r"sides \(\) found"),
+        ({"sides": torch.ones(2, 1, 2)}, r"sides \(2, 1, 2\) found"),
+        ({"pictures": torch.zeros(8, 8)}, r"pictures \(8, 8\) and .* all square, as \(n, h, h\)"),
+        ({"pictures": torch.zeros(2, 2)}, r"pictures \(2, 2\) and"),
+        ({"pictures": torch.zeros(2)}, r"pictures \(2,\) and"),
+        ({"pictures": torch.tensor(0.0)}, r"pictures \(\) and"),
+        ({"pictures": torch.tensor(0.0), "sides": torch.ones(2)}, r"pictures \(\) and"),
+        ({"pictures": torch.zeros(2, 1, 8, 8)}, r"pictures \(2, 1, 8, 8\) and"),
+        ({"pictures": torch.zeros(2, 8, 8, 1)}, r"pictures \(2, 8, 8, 1\) and"),
+        ({"pictures": torch.zeros(2, 8, 8, dtype=torch.int64)}, r"pictures are torch\.int64; give floating-point"),
+        ({"pictures": torch.full((2, 8, 8), 255, dtype=torch.uint8)}, r"pictures are torch\.uint8"),
+        ({"pictures": torch.ones(2, 8, 8, dtype=torch.bool)}, r"pictures are torch\.bool"),
+        ({"pictures": torch.ones(2, 8, 8, dtype=torch.complex64)}, r"pictures are torch\.complex64"),
+        ({"n_angles": 4.5}, r"n_angles = 4\.5; .* at least 4 angles, an int"),
+        ({"n_angles": 24.0}, r"n_angles = 24\.0;"),
+        ({"n_angles": math.nan}, "n_angles = nan;"),
+        ({"n_angles": "24"}, "n_angles = '24';"),
+        ({"n_angles": None}, "n_angles = None;"),
+    ],
+)
+def test_other_shapes_and_types_are_refused(change, message):
     given = {"pictures": torch.zeros(2, 8, 8), "sides": torch.full((2, 2), 9.0), **change}
     with pytest.raises(ValueError, match=message):
         poses.find(given.pop("pictures"), given.pop("sides"), **given)
