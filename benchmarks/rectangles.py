@@ -46,7 +46,7 @@ def _loop(scenes: starts.Scenes) -> tuple[float, float]:
         boxes = [plain["Box"](*box) for box in zip(sides, centres, angles, strict=True)]
         found = plain["simulate"](boxes, grabbed, grab, n_frames=5, n_substeps=20, **physics)[0]
         seconds.append(perf_counter() - start)
-        apart = max(apart, abs(found - ours[n].numpy()).max())
+        apart = max(apart, float(abs(found - ours[n].numpy()).max()))
     return sum(seconds) / len(seconds), apart
 
 
