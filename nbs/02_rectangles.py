@@ -565,7 +565,7 @@ report.number("F8-rectangles-ranking/contacts-by-chance", statistics.spearman(ho
 r"""
 **What to notice.** Of the worst scenes with a push, one is missed in {glue:text}`F8-rectangles-ranking/lost-worst:.0%`, of those around the median in {glue:text}`F8-rectangles-ranking/lost-median:.0%` (recorded {recorded}`F8-rectangles-ranking/lost-worst` and {recorded}`F8-rectangles-ranking/lost-median`). The difference is {glue:text}`F8-rectangles-ranking/missed:.2f`; with the misses dealt out by chance it is {glue:text}`F8-rectangles-ranking/missed-by-chance:.2f` in the mean, because the worst scenes have more pushes, and at most {glue:text}`F8-rectangles-ranking/missed-by-chance-most:.2f` (recorded {recorded}`F8-rectangles-ranking/missed`, {recorded}`F8-rectangles-ranking/missed-by-chance` and {recorded}`F8-rectangles-ranking/missed-by-chance-most`). The rank correlation of error and contacts is {glue:text}`F8-rectangles-ranking/contacts:.2f` over all pixels, and still {glue:text}`F8-rectangles-ranking/contacts-changed:.2f` over changed pixels, where more movement alone does not count (recorded {recorded}`F8-rectangles-ranking/contacts` and {recorded}`F8-rectangles-ranking/contacts-changed`; with contacts dealt out by chance {glue:text}`F8-rectangles-ranking/contacts-by-chance:.3f`).
 
-On this page most pushes are missed anyhow, and the difference is within what chance can do. In the recorded run it is beyond: missed pushes are much more frequent among its worst predictions, as the document says. They are not the whole story. In many of its worst scenes it misses none, and draws the pushed boxes at wrong places.
+On this page most pushes are missed anyhow, and the difference is within what chance can do. In the recorded run it is beyond: missed pushes are much more frequent among its worst predictions, as the document says. They are not the whole story: in half of its worst scenes with a push it misses none.
 
 In all, {glue:text}`F8-rectangles-ranking/missed-all:.0%` of the {glue:text}`F8-rectangles-ranking/pushes` pushes are missed on this page, and {recorded}`F8-rectangles-ranking/missed-all` in the recorded run, whose network is wider and has seen many more scenes.
 
@@ -978,7 +978,7 @@ report.check("ex-rectangles-crowd", passed, "The argument n_boxes is not used.")
 r"""
 ## Go further
 
-- {cite:t}`fleuret-2016`: the study itself, with the videos of its simulator.
+- {cite:t}`fleuret-2016`: the study itself.
 - {cite:t}`battaglia-2016`: networks that are told what the objects are, and predict springs, balls and planets.
 - {cite:t}`he-2016-residual`: where the blocks come from.
 - [](#ch-maps): the same question for networks that look at photographs. [](#ch-embeddings): many pictures as points.

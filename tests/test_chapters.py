@@ -163,3 +163,16 @@ def test_profiles_set_parameters_that_exist_and_can_be_made_small(path, profile)
 @every
 def test_chapters_are_referred_to_by_name_not_by_number(path):
     assert not re.findall(r"[Cc]hapter \d", prose(path))
+
+
+def test_the_front_shows_every_chapter_with_a_recorded_picture_of_its_own():
+    front = (ROOT / "book/intro.md").read_text(encoding="utf-8")
+    picture = r":img-top: \.\./results/real/(\w+)/([\w-]+\.webp)\n:img-alt: (.+)\n"
+    card = rf":::\{{grid-item-card\}}\n{picture}\n\*\*\{{ref\}}`([\w-]+)`"
+    cards = re.findall(card, front)
+    labels = [re.search(r"^\((ch-[\w-]+)\)=", prose(path), re.MULTILINE)[1] for path in CHAPTERS]
+    assert [(slug, label) for slug, _, _, label in cards] == list(
+        zip([path.stem for path in CHAPTERS], labels, strict=True)
+    )
+    assert all((ROOT / "results/real" / slug / name).is_file() for slug, name, _, _ in cards)
+    assert len({alt for _, _, alt, _ in cards if 40 <= len(alt) <= 250}) == len(CHAPTERS)

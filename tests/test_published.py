@@ -327,3 +327,15 @@ def test_each_control_is_a_number_of_a_record_and_fails(entries, profile):
             assert (
                 json.loads(path.read_text(encoding="utf-8"))["numbers"][f"{experiment}/{key}"]["verdict"] == "differs"
             ), key
+
+
+@pytest.mark.parametrize("profile", ["quick", "real"])
+def test_every_experiment_has_a_number_from_a_run_and_most_a_verdict(entries, profile):
+    judged = 0
+    for experiment, entry in entries.items():
+        path = BOOK.parent / "results" / profile / f"{entry['chapter']}.json"
+        numbers = json.loads(path.read_text(encoding="utf-8"))["numbers"]
+        mine = {id.partition("/")[2]: number for id, number in numbers.items() if id.partition("/")[0] == experiment}
+        assert mine, experiment
+        judged += any(number["verdict"] for key, number in mine.items() if key not in entry.get("controls", []))
+    assert judged >= 0.85 * len(entries)
