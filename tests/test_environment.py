@@ -1,7 +1,6 @@
 """One environment, stated in several files: they must agree, and none may point at one machine or one server."""
 
 import re
-import subprocess
 import sys
 import tomllib
 from importlib import metadata
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import tracked
 from distributions import closure
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -59,17 +59,6 @@ def disagreements(requirements, pins):
 def faults(text):
     """Return the servers and the machine's paths that a text names."""
     return [server for server in SERVERS if server in text] + PLACE.findall(text)
-
-
-def tracked():
-    """Return the text of every file that git knows or would add, by its path."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    try:
-        listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no git checkout: which files belong to the book is not known")
-    paths = [ROOT / name for name in listing.split("\0") if name]
-    return {path: path.read_bytes().decode(errors="ignore") for path in paths if path.is_file()}
 
 
 def test_every_requirement_has_one_pinned_version_inside_its_range():
@@ -134,7 +123,7 @@ def test_what_the_requirements_bring_is_pinned_too():
 
 
 def test_no_file_names_a_server_of_packages_or_a_place_on_one_machine():
-    found = {path.relative_to(ROOT).as_posix(): hits for path, text in tracked().items() if (hits := faults(text))}
+    found = {name: hits for name, text in tracked().items() if (hits := faults(text))}
     assert found == {}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import tracked
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "book"), str(ROOT / "book" / "_ext")]
@@ -22,17 +23,6 @@ def named(text, url=URL):
     """Return whether a text names the repository, however its address is written."""
     owner, name = url.rsplit("/", 2)[1:]
     return re.search(rf"\b{re.escape(owner)}/{re.escape(name)}\b", text, re.IGNORECASE) is not None
-
-
-def tracked():
-    """Return the text of every file that git knows or would add, by its path."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    try:
-        listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no git checkout: which files belong to the book is not known")
-    paths = [ROOT / name for name in listing.split("\0") if name]
-    return {p.relative_to(ROOT).as_posix(): p.read_bytes().decode(errors="ignore") for p in paths if p.is_file()}
 
 
 def test_the_address_stands_in_one_file_only():
