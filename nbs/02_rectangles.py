@@ -101,9 +101,8 @@ scene, grabbed = torch.arange(n_test, device=device), tests.grabbed
 bumped = motion.touched[scene, grabbed, :-1].any(1)  # the grabbed box met another box
 
 # %% tags=["hide-input"]
-pushed = (
-    rectangles.moved(tests, motion, least=2.0).sum(1) - 1
-)  # boxes that move, and were not grabbed
+# boxes that move, and were not grabbed
+pushed = rectangles.moved(tests, motion, least=2.0).sum(1) - 1
 free = (n_hits == 0) & ~motion.touched[..., -1].any(1)  # scenes in which nothing meets anything
 kinds = free, (n_hits == 1) & bumped & (pushed == 1), pushed >= 2
 
@@ -269,7 +268,7 @@ The error counts only where start and result differ. Beside the network stand th
 
 # %%
 readings = {
-    "eight": functools.partial(forecasters.network, width=width, n_blocks=8, size=size),
+    "eight": build,
     "nine": functools.partial(
         forecasters.network, width=width, n_blocks=9, stem=False, size=size
     ),
@@ -513,11 +512,11 @@ axes[0, 1].set_title("the worst", fontsize="medium")
 axes[0, 4].set_title("around the median", fontsize="medium")
 left, right = lower.subplots(1, 2)
 lower.subplots_adjust(left=0.13, right=0.97, bottom=0.2, top=0.97, wspace=0.35)
-kinds = n_hits.clamp(max=3)
+n_met = n_hits.clamp(max=3)
 averages = {}
 for name in ("network", "alone"):
     values = forecasts.errors(predictions[name], truth, changes)
-    parts = [host(values[(kinds == k) & ~values.isnan()]) for k in range(4)]
+    parts = [host(values[(n_met == k) & ~values.isnan()]) for k in range(4)]
     averages[name] = [part.mean() if len(part) else np.nan for part in parts]
     bars = [2 * part.std(ddof=1) / len(part) ** 0.5 if len(part) > 1 else np.nan for part in parts]
     left.errorbar(range(4), averages[name], bars, color=COLOURS[name], marker="o", capsize=3, label=name)
