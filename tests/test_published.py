@@ -16,7 +16,12 @@ import yaml
 BOOK = Path(__file__).parents[1] / "book"
 sys.path.insert(0, str(BOOK / "_ext"))  # Sphinx's extensions are no part of the package
 
+sys.path.insert(0, str(BOOK))
+
 import published_role  # noqa: E402
+from driver import records, scorecard  # noqa: E402
+from driver.chapter import Book  # noqa: E402
+from driver.notebook import Event  # noqa: E402
 
 PUBLISHED = (BOOK / "published.yml").read_text(encoding="utf-8")
 COUNTS = {"S": 47, "M": 18, "Q": 8, "T": 4, "F": 14, "A": 10}
@@ -46,6 +51,7 @@ REFERENCES = {
     "T": "ribeiro-aliasing-readme", "F": "fleuret-activations", "A": "avc-wiki-activations",
 }  # fmt: skip
 FIELDS = {"title", "document", "section", "place", "reference", "chapter", "cost", "wording", "source", "values"}
+REASONS = ("open", "unavailable")
 VALUE_FIELDS = {"value", "text", "unit", "spread", "source", "shape", "note"}
 SOURCES = {"document", "code", "logs", "figure", "history", "paper", "own"}
 # Numbers in these units are fractions: a percentage typed as a number is out of range.
@@ -122,8 +128,8 @@ def value_slips(name: str, value: dict) -> list[str]:
 
 def entry_slips(name: str, entry: dict, references: set[str]) -> list[str]:
     """Return what is wrong with the fields of one experiment, its values apart."""
-    if FIELDS - entry.keys() or entry.keys() - FIELDS - {"headline", "note", "claims", "controls"}:
-        more = "perhaps headline, claims, controls and note"
+    if FIELDS - entry.keys() or entry.keys() - FIELDS - {"headline", "note", "claims", "controls", *REASONS}:
+        more = "perhaps headline, claims, controls, open, unavailable and note"
         return [f"{name}: fields are {sorted(entry)}, must be {sorted(FIELDS)}, {more}"]
     planned = [chapter for chapter, ids in CHAPTERS.items() if any(name.startswith(f"{i}-") for i in ids.split())]
     document, values, source, words = entry["document"], entry["values"], entry["source"], len(entry["wording"].split())
@@ -138,6 +144,8 @@ def entry_slips(name: str, entry: dict, references: set[str]) -> list[str]:
         "claims": any(words not in entry["wording"] for words in entry.get("claims", {}).values()),
         "controls": bool({*entry.get("controls", [])} & {*values, *entry.get("claims", {})}),
         "headline": entry.get("headline") not in (values or [None]),
+        **{reason: len(entry.get(reason, "a reason").split()) < 2 for reason in REASONS},
+        "unavailable": "open" in entry and "unavailable" in entry,
         "title": not re.fullmatch(r"[A-Z][^.]{4,79}", entry["title"]),
         "section": not entry["section"].strip(),
         "place": not entry["place"].strip(),
@@ -329,13 +337,40 @@ def test_each_control_is_a_number_of_a_record_and_fails(entries, profile):
             ), key
 
 
+def rows(text: str) -> dict[str, str]:
+    """Return the verdict of each experiment's row on a scorecard, with its reason."""
+    found = re.findall(r"^\| \{ref\}`(\S+) <[^|]*\| [^|]* \| \*\*([^|]*) \|", text, re.MULTILINE)
+    return dict(found)
+
+
 @pytest.mark.parametrize("profile", ["quick", "real"])
-def test_every_experiment_has_a_number_from_a_run_and_most_a_verdict(entries, profile):
-    judged = 0
-    for experiment, entry in entries.items():
-        path = BOOK.parent / "results" / profile / f"{entry['chapter']}.json"
-        numbers = json.loads(path.read_text(encoding="utf-8"))["numbers"]
-        mine = {id.partition("/")[2]: number for id, number in numbers.items() if id.partition("/")[0] == experiment}
-        assert mine, experiment
-        judged += any(number["verdict"] for key, number in mine.items() if key not in entry.get("controls", []))
-    assert judged >= 0.85 * len(entries)
+def test_every_experiment_has_a_row_with_a_verdict_from_a_run(entries, profile):
+    book = Book(BOOK.parent)
+    reported = {
+        slug: [Event(0, "number", number) for number in records.read(book, profile, slug)["numbers"].values()]
+        for slug in CHAPTERS
+    }
+    found = rows(scorecard.page(book, entries, profile, reported))
+    assert set(found) == set(entries)
+    verdicts = re.compile(r"(holds|differs|settled|measured|undecided|not attempted)\*\*")
+    told = {id: verdicts.match(row) for id, row in found.items()}
+    assert [id for id, one in told.items() if not one] == []
+    reasons = {id: bool(set(REASONS) & set(entry)) for id, entry in entries.items()}
+    assert {id: one[1] in ("undecided", "not attempted") for id, one in told.items()} == reasons
+    assert sum(one[1] in ("holds", "differs", "settled") for one in told.values()) >= 0.85 * len(entries)
+
+
+def test_a_statement_that_no_number_judges_is_no_open_question(entries):
+    number = Event(0, "number", {"id": "S5.2-recursive/gain", "value": 1.0, "verdict": None})
+
+    def told(**changes):
+        entry = {key: value for key, value in entries["S5.2-recursive"].items() if key != "open"} | changes
+        page = scorecard.page(Book(BOOK.parent / "nowhere"), {"S5.2-recursive": entry}, "quick", {"10_paths": [number]})
+        return rows(page)["S5.2-recursive"]
+
+    assert told() == "undecided** (quick)"
+    assert told(open="too few") == "undecided** (quick): too few"
+    assert told(unavailable="a tape") == "not attempted** (quick): a tape"
+    assert told(claims={}, wording="why?") == "measured** (quick)"
+    assert told(claims={}, wording="") == "measured** (quick)"
+    assert told(claims={}, wording="so it is") == "undecided** (quick)"

@@ -22,7 +22,9 @@ _MEANING = {
     "holds": "our number agrees with the document's",
     "differs": "our number does not agree with the document's",
     "settled": "a closed form decides the question, and our number agrees with it",
-    "no verdict": "we have a number, and nothing to judge it by: the document has none, or a control gives the same",
+    "measured": "the document asks, or the question is ours: there is no statement to judge our number by",
+    "undecided": "our number decides nothing about the document's statement; the row says why",
+    "not attempted": "it needs a network that is not to be had; our number is of another one, for the method only",
     "no number yet": "the chapter exists, the number does not",
     "not built yet": "the chapter is not written",
 }
@@ -124,12 +126,13 @@ def _row(
     elif not order:
         verdict, link = "no number yet", f"{{doc}}`{id} </nbs/{entry['chapter']}>`"
     else:
-        verdict = _verdict([number.get("verdict") for number in mine[order[0]] if not _is_control(number, entry)])
+        verdict = _told(entry, mine[order[0]])
         if id in here:
             link = f"{{ref}}`{id} <{anchor(id)}>`"
     deciding = mine[order[0]][0] if order else {}
     own = deciding.get("stand_in") is None
-    told = f"**{verdict}**{'' if own else ' on a stand-in'} ({order[0]})" if order else verdict
+    why = f": {plain(_reason(entry))}" if verdict in ("undecided", "not attempted") and _reason(entry) else ""
+    told = f"**{verdict}**{'' if own else ' on a stand-in'} ({order[0]}){why}" if order else verdict
     # Of the other runs the same number, so that a row speaks of one thing.
     same = {run: [n for n in mine[run] if n["id"] == deciding.get("id")] or mine[run] for run in _RUNS}
     shown = [_shown(same[run], stale=run in stale) for run in _RUNS]
@@ -144,7 +147,7 @@ def _numbers(id: str, entry: dict[str, Any], numbers: Mapping[str, Any]) -> list
     decides = _verdict([number.get("verdict") for number in mine if not _is_control(number, entry)])
 
     def place(number: dict[str, Any]) -> tuple[bool, bool, bool, bool]:
-        differs = (number.get("verdict") or "no verdict") != decides
+        differs = number.get("verdict") != decides
         return _is_control(number, entry), differs, not _is_headline(number, entry), not number.get("label")
 
     return sorted(mine, key=place)  # a stable sort keeps the others' order
@@ -161,8 +164,23 @@ def _is_control(number: dict[str, Any], entry: dict[str, Any]) -> bool:
     return number["id"].partition("/")[2] in entry.get("controls", [])
 
 
-def _verdict(verdicts: list[str | None]) -> str:
-    return next((verdict for verdict in _JUDGED if verdict in verdicts), "no verdict")
+def _verdict(verdicts: list[str | None]) -> str | None:
+    return next((verdict for verdict in _JUDGED if verdict in verdicts), None)
+
+
+def _told(entry: dict[str, Any], numbers: list[dict[str, Any]]) -> str:
+    """Return the verdict of an experiment that has numbers, and where they judge nothing, in which way."""
+    decided = _verdict([number.get("verdict") for number in numbers if not _is_control(number, entry)])
+    if decided:
+        return decided
+    if entry.get("unavailable"):
+        return "not attempted"
+    asks = entry["wording"].endswith("?") or not (entry["wording"] or entry["values"])
+    return "measured" if asks and not entry.get("claims") else "undecided"
+
+
+def _reason(entry: dict[str, Any]) -> str:
+    return entry.get("unavailable") or entry.get("open") or ""
 
 
 def _claim(entry: dict[str, Any], deciding: dict[str, Any]) -> str:
