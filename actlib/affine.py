@@ -64,14 +64,6 @@ class Check(NamedTuple):
     distances: Float[Tensor, " b"]
 
 
-def pattern(model: nn.Module | Piecewise, x: Float[Tensor, "b ..."]) -> Pattern:
-    """Return the patterns of samples: the bits of the ReLUs and the choices of max-pooling, in float64.
-
-    Errors as ``piecewise.trace``.
-    """
-    return as_piecewise(model, x).pattern(x)
-
-
 def as_piecewise(model: nn.Module | Piecewise, x: Tensor, dtype: torch.dtype = torch.float64) -> Piecewise:
     """Return a network as steps, for samples like x, unless it is already."""
     return model if isinstance(model, Piecewise) else trace(model, tuple(x.shape[1:]), dtype=dtype)
@@ -228,12 +220,19 @@ def verify(
         As for ``maps``, which gave ``found``.
     step, generator
         Length of the first step, in L2, and the source of the directions, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        As ``maps``, and if ``found`` is of other samples or units.
     """
     network = as_piecewise(model, x, found.weight.dtype)
     x, target = network.points(x), network.place(layer)
     units, ones = _units(units, math.prod(network.shape_of(target))).to(network.device), [1] * (x.ndim - 1)
     if (len(found.weight), found.weight.shape[1]) != (len(x), len(units)):
-        raise ValueError(f"{tuple(found.weight.shape[:2])} maps for {len(x)} samples and {len(units)} units")
+        raise ValueError(
+            f"{tuple(found.weight.shape[:2])} maps for {len(x)} samples and {len(units)} units; give those of maps"
+        )
     direction = torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x)
     direction /= direction.flatten(1).norm(dim=1).reshape(-1, *ones)
     length, waiting = x.new_full((len(x),), step), x.new_ones(len(x), dtype=torch.bool)

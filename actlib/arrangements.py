@@ -32,7 +32,7 @@ def affine(n: int, r: int) -> int:
     """Return F(n, r) = sum over k up to r of C(n, k), the regions of n hyperplanes in general position in R^r.
 
     This is what n units with biases and weights of rank r make (Buck 1943; Zaslavsky 1975), and the most that any
-    can; parallel hyperplanes, or more than r through one point, make fewer.
+    can; parallel hyperplanes, or more than r through one point, make fewer. Raises ValueError if a number is below 0.
     """
     _check("n", n, 0)
     _check("r", r, 0)
@@ -128,7 +128,8 @@ def sign_flip_law(weights: Shaped[ndarray, " n"], bias: float | int = 0.0) -> Fl
     """Return the law of K, as in ``uniform_law``, where only the signs of given weights and bias are random.
 
     Exact: all 2^(n+1) choices of signs are tried, n is 1 to 20. A bias of 0 is the limit of small ones. Where all
-    subset sums differ this limit is ``uniform_law``; for the weights 1 and 1 it is not.
+    subset sums differ this limit is ``uniform_law``; for the weights 1 and 1 it is not. Raises ValueError for more
+    weights, or if one is not finite.
     """
     weights, bias = np.abs(np.asarray(weights, dtype=np.float64)), abs(float(bias))
     if weights.ndim != 1 or not np.isfinite([*weights.ravel(), bias]).all():

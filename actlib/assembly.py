@@ -32,13 +32,16 @@ def take_apart(model: nn.Module, shape: tuple[int, ...], like: Tensor) -> tuple[
     Raises
     ------
     ValueError
-        If an operation cannot be followed; the message names its path.
+        If an operation cannot be followed, the message names its path; or if the model takes no such samples.
     """
     for module in [module for module in model.modules() if parametrize.is_parametrized(module)]:
         _make_plain(module)
     generator = torch.Generator().manual_seed(0)
     example = torch.rand(_PROBE, *shape, generator=generator, dtype=torch.float64).to(like)
-    expected = model(example.clone())
+    try:
+        expected = model(example.clone())
+    except (RuntimeError, TypeError, IndexError) as error:
+        raise ValueError(f"the model takes no samples of shape {shape}: {error}") from error
     if not isinstance(expected, Tensor):
         raise ValueError(f"the model gives a {type(expected).__name__}; wrap it so that it gives one tensor")
     tracer, last = tracing.follow(model, example.clone())
@@ -105,6 +108,8 @@ class _Assembly:
             return  # a constant
         name, value = steps.label(operation), self.values[node]
         if not isinstance(operation, nn.Module):
+            if operation is getattr:
+                raise steps.refuse(path, f"the attribute .{node.args[1]} of a value")
             path = f"{path}.{name.strip('_')}".removeprefix(".")
             uses: list[fx.Node] = []
             fx.node.map_arg((node.args, node.kwargs), uses.append)

@@ -50,11 +50,11 @@ def fgsm(
     eps: float | int,
     *,
     targeted: bool = False,
-    value_range: tuple[float | int, float | int] = (0.0, 1.0),
+    bounds: tuple[float | int, float | int] = (0.0, 1.0),
     batch_size: int = 256,
 ) -> Attack:
     """Return the images after one step of ``eps`` along the sign of the gradient; arguments and errors as ``pgd``."""
-    options = {"norm": "linf", "n_steps": 1, "targeted": targeted, "value_range": value_range}
+    options = {"norm": "linf", "n_steps": 1, "targeted": targeted, "bounds": bounds}
     return pgd(model, images, labels, eps, step_size=eps, batch_size=batch_size, **options)
 
 
@@ -70,7 +70,7 @@ def pgd(
     generator: torch.Generator | None = None,
     targeted: bool = False,
     early_stop: bool = False,
-    value_range: tuple[float | int, float | int] = (0.0, 1.0),
+    bounds: tuple[float | int, float | int] = (0.0, 1.0),
     batch_size: int = 256,
 ) -> Attack:
     """Return the images after steps uphill in the loss, each followed by a projection on the ball and the range.
@@ -83,7 +83,7 @@ def pgd(
     model
         Gives logits (b, classes). On the device and in the dtype of the images.
     images
-        ``(b, *shape)``, floating point in ``value_range``.
+        ``(b, *shape)``, floating point in ``bounds``.
     labels
         (b,): the true classes, whose loss grows; if ``targeted``, the classes to reach, whose loss shrinks.
     eps
@@ -97,7 +97,7 @@ def pgd(
     early_stop
         Let an image rest once it is misclassified (targeted: classified as asked for). It then costs no more time, and
         lies less far beyond the boundary. One that is misclassified at its start takes no step.
-    value_range
+    bounds
         The smallest and the largest value of a pixel.
     batch_size
         Images in one forward pass.
@@ -109,7 +109,7 @@ def pgd(
         device than the model; labels are not whole numbers, one an image, of the model's classes; or the model gives no
         finite logits (b, classes) with a gradient.
     """
-    check_ball(images, eps, norm, value_range)
+    check_ball(images, eps, norm, bounds)
     labels = _checked_labels(images, labels)
     step_size = 2.5 * eps / n_steps if step_size is None and n_steps >= 1 else step_size
     if n_steps < 1 or batch_size < 1 or not 0 <= step_size < math.inf:
@@ -120,11 +120,11 @@ def pgd(
     _check_model(model, images)
     start = images
     if generator is not None:
-        start = random_start(images, eps, norm=norm, generator=generator, value_range=value_range)
+        start = random_start(images, eps, norm=norm, generator=generator, bounds=bounds)
     with _left_as_it_was(model, images):
         # Copies outside of any inference mode, whose tensors have no gradient.
         images, labels, start = (part.detach().clone() for part in (images, labels, start))
-        climb = _Climb(model, float(eps), norm, n_steps, float(step_size), targeted, early_stop, value_range)
+        climb = _Climb(model, float(eps), norm, n_steps, float(step_size), targeted, early_stop, bounds)
         batches = zip(*(part.split(batch_size) for part in (images, labels, start)), strict=True)
         return Attack(*(torch.cat(parts) for parts in zip(*(climb(*batch) for batch in batches), strict=True)))
 
@@ -139,7 +139,7 @@ class _Climb(NamedTuple):
     step_size: float
     targeted: bool
     early_stop: bool
-    value_range: tuple[float | int, float | int]
+    bounds: tuple[float | int, float | int]
 
     def __call__(self, images: Tensor, labels: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the images that were found, the steps that each took and how many of them were flat."""
@@ -175,7 +175,7 @@ class _Climb(NamedTuple):
         length = -self.step_size if self.targeted else self.step_size
         direction = gradient.sign() if self.norm == "linf" else unit(gradient)
         moved = torch.add(points, direction, alpha=length)
-        return project(moved, images, self.eps, self.norm, self.value_range)
+        return project(moved, images, self.eps, self.norm, self.bounds)
 
 
 @contextmanager

@@ -19,13 +19,13 @@ def random_start(
     *,
     norm: Literal["linf", "l2"] = "linf",
     generator: torch.Generator,
-    value_range: tuple[float | int, float | int] = (0.0, 1.0),
+    bounds: tuple[float | int, float | int] = (0.0, 1.0),
 ) -> Float[Tensor, "b ..."]:
     """Return points drawn uniformly from the balls of radius ``eps`` around the images, clamped to the range.
 
     ``generator`` may be on any device. Raises ValueError as ``random_sign``.
     """
-    check_ball(images, eps, norm, value_range)
+    check_ball(images, eps, norm, bounds)
     options = {"generator": generator, "dtype": torch.float64, "device": generator.device}
     if norm == "linf":
         shift = torch.rand(images.shape, **options) * 2 - 1
@@ -33,7 +33,7 @@ def random_start(
         shift = torch.randn(images.shape, **options)
         radius = torch.rand(len(images), **options) ** (1 / images[0].numel())
         shift *= per_image(radius / shift.flatten(1).norm(dim=1), shift)
-    return (images + (shift * eps).to(images)).clamp(*value_range)
+    return (images + (shift * eps).to(images)).clamp(*bounds)
 
 
 def random_sign(
@@ -42,7 +42,7 @@ def random_sign(
     *,
     norm: Literal["linf", "l2"] = "linf",
     generator: torch.Generator,
-    value_range: tuple[float | int, float | int] = (0.0, 1.0),
+    bounds: tuple[float | int, float | int] = (0.0, 1.0),
 ) -> Float[Tensor, "b ..."]:
     """Return the images under noise of random signs: the control of an attack, of equal norm and without a gradient.
 
@@ -53,7 +53,7 @@ def random_sign(
     Parameters
     ----------
     images
-        ``(b, *shape)``, in ``value_range``.
+        ``(b, *shape)``, in ``bounds``.
     eps
         One norm for all images or one an image, as that of the perturbations which an attack has found.
     norm
@@ -67,10 +67,10 @@ def random_sign(
         If the norm is unknown, a radius negative or not finite, there are not as many as images, or the images are not
         floating point or leave the range.
     """
-    check_ball(images, eps, norm, value_range, several=True)
+    check_ball(images, eps, norm, bounds, several=True)
     bits = torch.randint(2, images.shape, generator=generator, device=generator.device)
     sign = (bits * 2 - 1).to(images)
-    low, high = value_range
+    low, high = bounds
     room = torch.where(sign > 0, high - images, images - low)
     eps = torch.as_tensor(eps, dtype=images.dtype, device=images.device).expand(len(images))
     length = eps if norm == "linf" else _common_length(room.flatten(1), eps)
@@ -82,7 +82,7 @@ def project(
     images: Float[Tensor, "b ..."],
     eps: float,
     norm: Literal["linf", "l2"],
-    value_range: tuple[float | int, float | int],
+    bounds: tuple[float | int, float | int],
 ) -> Float[Tensor, "b ..."]:
     """Return the points, each moved into the ball around its image, and then to the end of the range it has passed.
 
@@ -90,11 +90,11 @@ def project(
     point nearer to its image, so that it stays in the ball.
     """
     if norm == "linf":
-        return torch.clamp(points, images - eps, images + eps).clamp_(*value_range)
+        return torch.clamp(points, images - eps, images + eps).clamp_(*bounds)
     shift = points - images
     norms = shift.flatten(1).norm(dim=1)
     shrink = torch.where(norms > eps, eps / norms, 1.0)
-    return shift.mul_(per_image(shrink, shift)).add_(images).clamp_(*value_range)
+    return shift.mul_(per_image(shrink, shift)).add_(images).clamp_(*bounds)
 
 
 def unit(gradient: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
@@ -129,16 +129,16 @@ def check_ball(
     images: Tensor,
     eps: float | int | Tensor,
     norm: str,
-    value_range: tuple[float | int, float | int],
+    bounds: tuple[float | int, float | int],
     *,
     several: bool = False,
 ) -> None:
     """Raise ValueError if the images, the radius, the norm or the range is none; ``several``: a radius an image."""
     if norm not in NORMS:
         raise ValueError(f"norm = {norm!r}; choose one of {NORMS}")
-    low, high = value_range
+    low, high = bounds
     if not -math.inf < low < high < math.inf:
-        raise ValueError(f"value_range = ({low}, {high}); give the smallest and the largest value of a pixel")
+        raise ValueError(f"bounds = ({low}, {high}); give the smallest and the largest value of a pixel")
     if not images.dtype.is_floating_point:
         raise ValueError(f"images are {images.dtype}; give floating point, for bytes images / 255")
     if images.ndim < 2 or images.numel() == 0:
@@ -155,6 +155,6 @@ def check_ball(
         k = int((~inside).nonzero()[0])
         raise ValueError(
             f"{int((~inside).sum())} of {len(images)} images leave [{low:g}, {high:g}], the first is image {k} with "
-            f"values in [{images[k].min().item():g}, {images[k].max().item():g}]; state their range as value_range, "
+            f"values in [{images[k].min().item():g}, {images[k].max().item():g}]; state their range as bounds, "
             "and do not normalise: the model does that itself"
         )

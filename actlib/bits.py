@@ -73,7 +73,9 @@ def unpack(
         If the number of words does not fit ``n_bits``, or a bit behind the last one is set.
     """
     if words.shape[-1] != _n_words(n_bits):
-        raise ValueError(f"{words.shape[-1]} words a pattern, but n_bits = {n_bits} needs {_n_words(n_bits)}")
+        raise ValueError(
+            f"{words.shape[-1]} words a pattern, but n_bits = {n_bits} needs {_n_words(n_bits)}; give both of pack"
+        )
     if isinstance(words, np.ndarray):
         bits = _unpack_array(words)
     elif words.device.type == "cpu":
@@ -81,7 +83,9 @@ def unpack(
     else:
         bits = _unpack_tensor(words)
     if bits[..., n_bits:].any():
-        raise ValueError(f"a bit behind bit {n_bits - 1} is set: n_bits is wrong, or the words were not made by pack")
+        raise ValueError(
+            f"a bit behind bit {n_bits - 1} is set: n_bits is wrong, or the words are not; give both of pack"
+        )
     return bits[..., :n_bits]
 
 

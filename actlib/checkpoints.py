@@ -110,9 +110,7 @@ def _history_type(fit: Callable[..., Any]) -> type[tuple]:
 
 def _restored(model: nn.Module, path: Path, key: str) -> dict[str, Any] | None:
     """Fill ``model`` from a file and return what it tells, or None, with a warning if the file is of no use."""
-    # We hold the lock: a temporary file beside ours belongs to a run that was killed.
-    for stale in path.parent.glob(f".{path.stem}.*{path.suffix}"):
-        stale.unlink()
+    store.remove_leftovers(path.parent, path.name)
     if not path.is_file():
         return None
     try:

@@ -74,7 +74,7 @@ def _signs(
     bound = np.repeat(tolerance, sizes(polygons))
     signs = (values > bound).astype(np.int8) - (values < -bound)
     after, first = following(polygons), polygons.offsets[:-1]
-    if not (double := (signs == 0) & (signs[after] == 0)).any():
+    if not ((signs == 0) & (signs[after] == 0)).any():
         return signs
     both = (np.maximum.reduceat(signs, first) > 0) & (np.minimum.reduceat(signs, first) < 0)
     both = np.repeat(both, sizes(polygons))

@@ -158,7 +158,9 @@ def _run(sweep: _Sweep, shapes: dict[str, tuple[int, ...]], write: Callable[[str
             n = len(batch)
             sweep.model(batch)
             if missing := shapes.keys() - done:
-                raise ValueError(f"layers {sorted(missing)} were not called for the batch from sample {start} on")
+                raise ValueError(
+                    f"layers {sorted(missing)} were not called for the batch from sample {start} on; leave them out"
+                )
             bar.update(n)
 
 
@@ -212,15 +214,13 @@ def _to_disk(sweep: _Sweep, shapes: dict[str, tuple[int, ...]], out: Path) -> di
         with ExitStack() as stack:
             files = {}
             for key, (shape, dtype) in layouts.items():
-                # Appending, not mapping: on a full disk a write is an error, a mapped page a killed process.
                 files[key] = stack.enter_context(open(stack.enter_context(store.atomic(paths[key])), "wb"))
-                header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(files[key], header)
+                store.begin_array(files[key], shape, dtype)
             _run(sweep, shapes, lambda key, start, rows: files[key].write(rows))
             for path in earlier:
                 path.unlink(missing_ok=True)
         store.write_manifest(out, _about(sweep, shapes, paths))
-    return {key: np.load(path, mmap_mode="r") for key, path in paths.items()}
+    return {key: np.load(path, mmap_mode="r", allow_pickle=False) for key, path in paths.items()}
 
 
 def _earlier(out: Path) -> list[Path]:
@@ -232,8 +232,7 @@ def _earlier(out: Path) -> list[Path]:
         if about.get("content") != "activations":
             raise ValueError(f"{manifest} describes something else; choose another folder for the activations")
         found = [manifest, *(out / entry["file"] for entry in about["layers"].values())]
-    for leftover in out.glob(".*.????????????.npy"):  # the temporary names of store.atomic
-        leftover.unlink()
+    store.remove_leftovers(out, "*.npy")
     return found
 
 

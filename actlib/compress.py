@@ -21,7 +21,7 @@ __all__ = ["Projection", "accuracy_after", "kept", "random_orthonormal", "random
 def random_orthonormal(d: int, k: int, *, generator: torch.Generator) -> Float64[Tensor, "d k"]:
     """Return a basis of ``k`` directions, all equally likely (Haar), on the generator's device.
 
-    A projection onto it keeps k / d of the energy of any vector, on average over bases.
+    A projection onto it keeps k / d of the energy of any vector, on average over bases. ValueError if k is not 1 to d.
     """
     _check_rank(d, k)
     return _orthonormal(torch.randn(d, k, generator=generator, device=generator.device, dtype=torch.float64))
@@ -31,7 +31,7 @@ def random_uniform(d: int, k: int, *, generator: torch.Generator) -> Float64[Ten
     """Return a basis of what a matrix M (d, k) of uniform numbers in [0, 1) spans, on the generator's device.
 
     A projection onto it multiplies by M pinv(M). All entries are positive, so that (1, ..., 1) is nearly in the span,
-    and with it most of the mean of what a ReLU gives: these are not directions like any others.
+    and with it most of the mean of what a ReLU gives: these are not directions like any others. Errors as above.
     """
     _check_rank(d, k)
     return _orthonormal(torch.rand(d, k, generator=generator, device=generator.device, dtype=torch.float64))
@@ -91,7 +91,7 @@ def kept(components: Float[Tensor, "d k"], moment: Float64[Tensor, "d d"]) -> Fl
     if len(components) != len(moment):
         raise ValueError(f"the basis is of {len(components)} values, the moment of {len(moment)}; take one layer's")
     if not (total := moment.trace()) > 0:
-        raise ValueError("the moment is zero: there is no energy of which a share could be kept")
+        raise ValueError("the moment is zero: there is no energy of which a share could be kept; leave this layer out")
     components = components.to(moment)
     along = (components * (moment @ components)).sum(0)
     return torch.cat([along.new_zeros(1), along.cumsum(0)]) / total

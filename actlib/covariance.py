@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64, Shaped
 from scipy import linalg
 from torch import Tensor
 
-__all__ = ["Array", "Axis", "Basis", "Moments", "merge", "moments", "pca", "read"]
+__all__ = ["Array", "Axis", "Basis", "Moments", "moments", "pca", "read"]
 
 Array = Shaped[Tensor, "..."] | Shaped[np.ndarray, "..."]
 Axis = Literal["all", "channels"]
@@ -71,7 +71,7 @@ def moments(x: Array | Iterable[Array], *, axis: Axis = "all", device: torch.dev
     """Return mean and covariance of activations that may be far larger than the memory.
 
     Beside one block there is never more in memory than two d x d matrices. Each block is centred on its own mean, so
-    that a mean far from zero costs no digits, and joined to those before by the formula of ``merge``. All sums are
+    that a mean far from zero costs no digits, and joined to those before (Chan, Golub and LeVeque 1983). All sums are
     float64. Products of float32 are float32 on the CPU, which halves the time and leaves eigenvalues right to about
     1e-7 of their sum; float64 data, and a GPU, multiply in float64.
 
@@ -120,22 +120,6 @@ def moments(x: Array | Iterable[Array], *, axis: Axis = "all", device: torch.dev
     return Moments(n, mean, covariance)
 
 
-def merge(a: Moments, b: Moments) -> Moments:
-    """Return the moments of the vectors of both (Chan, Golub and LeVeque 1983), on the device of ``a``.
-
-    Raises
-    ------
-    ValueError
-        If their vectors differ in length.
-    """
-    if len(a.mean) != len(b.mean):
-        raise ValueError(f"a is of vectors of length {len(a.mean)}, b of {len(b.mean)}; give moments of one layer")
-    n, share = a.n + b.n, b.n / (a.n + b.n)
-    step = b.mean.to(a.mean) - a.mean
-    covariance = torch.lerp(a.covariance, b.covariance.to(a.covariance), share)
-    return Moments(n, a.mean + share * step, covariance.addr_(step, step, alpha=share * (1 - share)))
-
-
 def pca(moments: Moments, k: int | None = None, *, centred: bool = True) -> Basis:
     """Return the first ``k`` principal components, exactly, where ``moments`` are.
 
@@ -165,7 +149,9 @@ def pca(moments: Moments, k: int | None = None, *, centred: bool = True) -> Basi
         )
     values, vectors = _largest(moments.covariance if centred else moments.second_moment, k)
     if values[0] <= 0:
-        raise ValueError(f"all {n} vectors are {'the same' if centred else 'zero'}: they have no principal components")
+        raise ValueError(
+            f"all {n} vectors are {'the same' if centred else 'zero'}: they have no principal components; give others"
+        )
     signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
     return Basis(vectors.mul_(signs), values.clamp_min(0), moments.mean if centred else None)
 
@@ -241,6 +227,6 @@ def _largest(matrix: Float64[Tensor, "d d"], k: int) -> tuple[Float64[Tensor, " 
     else:  # SciPy's LAPACK is faster than PyTorch's, and can leave out what is not asked for
         d = len(matrix)
         way = {"driver": "evr", "subset_by_index": [d - k, d - 1]} if k <= _FEW * d else {"driver": "evd"}
-        found = linalg.eigh(matrix.clone().numpy().T, overwrite_a=True, check_finite=False, **way)
+        found = linalg.eigh(matrix.detach().clone().numpy().T, overwrite_a=True, check_finite=False, **way)
         values, vectors = map(torch.from_numpy, found)
     return values.flip(0)[:k], vectors.flip(1)[:, :k]

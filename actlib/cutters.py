@@ -16,7 +16,7 @@ from actlib.polygons import Polygons, join, mix, owners, sizes, spread, take
 # Of the largest value that a unit takes in the window, and that any unit of the layer takes: what is less is zero.
 _OWN, _LAYER = 1e-12, 1e-14
 # Beside every value; where a window of max-pooling leaves the plane.
-_NOTHING = -1e300
+NOTHING = -1e300
 
 
 class Units:
@@ -82,7 +82,7 @@ class Windows:
         self.n_items, self.n_candidates = table.shape
         self.functions = np.stack([constant, directions[:, 0], directions[:, 1]], axis=-1)[:, table]  # (b, n, k, 3)
         bound = np.abs(self.functions) @ np.array([1.0, reach, reach])
-        self.functions[:, table < 0] = [_NOTHING, 0, 0]
+        self.functions[:, table < 0] = [NOTHING, 0, 0]
         bound[:, table < 0] = 0
         self.tolerance = tolerance(bound.max(-1))
         self.table, self.labels = table, _labels(constant.shape[1], seed)
@@ -127,7 +127,7 @@ class Windows:
         """Say which candidates may be the largest somewhere: not beaten by one and the same everywhere."""
         values, first = self._values(cells, roots, np.arange(len(items)), items), cells.offsets[:-1]
         tolerance = self.tolerance[roots, items][:, None]
-        beaten = values[first] <= _NOTHING / 2
+        beaten = values[first] <= NOTHING / 2
         for rival in range(self.n_candidates):
             lead = values - values[:, rival : rival + 1]
             behind = np.maximum.reduceat(lead, first) <= tolerance

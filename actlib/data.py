@@ -190,12 +190,6 @@ def check(images: Images) -> Images:
     return images
 
 
-def fingerprint(images: Images) -> str:
-    """Return the SHA-256 of pixels, labels, shape and class names: the key of results that depend on the data."""
-    pixels, labels = (part.detach().cpu().contiguous().numpy() for part in images[:2])
-    return store.hash_bytes(str(pixels.shape), pixels.tobytes(), labels.tobytes(), *images.classes)
-
-
 def _finish(found: archives.Part, n: int | None) -> Images:
     """Return what was read as checked images, ``n`` of them."""
     images = check(Images(*found))

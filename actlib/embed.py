@@ -104,7 +104,7 @@ def tsne(
     return Embedding(points, _divergence(sparse.coo_array(given.P), points.double()), perplexity, seed, method)
 
 
-class Projection(NamedTuple):
+class PrincipalComponents(NamedTuple):
     """Coordinates along the principal components, and what defines them.
 
     Attributes
@@ -123,7 +123,7 @@ class Projection(NamedTuple):
     components: Float64[Tensor, "k d"]
 
 
-def pca(x: Array, n_components: int) -> Projection:
+def pca(x: Array, n_components: int) -> PrincipalComponents:
     """Return the points along their first principal components, exactly, where ``x`` is.
 
     By the eigenvectors of the smaller of the two products, d x d or n x n; the time grows with the cube of its size,
@@ -153,7 +153,7 @@ def pca(x: Array, n_components: int) -> Projection:
     largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
     components = (vectors * largest.sign()).T
     explained = values.flip(0)[:n_components].clamp_min(0) / centred.square().sum()
-    return Projection(centred @ components.T, explained, mean, components)
+    return PrincipalComponents(centred @ components.T, explained, mean, components)
 
 
 class Clusters(NamedTuple):

@@ -21,7 +21,7 @@ Bounds = tuple[float | int, float | int] | None
 Features = dict[str, tuple[float, Tensor]]
 
 
-def as_pairs(model: nn.Module, start: Tensor, end: Tensor, bounds: Bounds) -> None:
+def check_pairs(model: nn.Module, start: Tensor, end: Tensor, bounds: Bounds) -> None:
     """Raise ValueError unless start and end, ``(p, *shape)``, are p pairs of images for ``model``, within bounds."""
     if start.shape != end.shape:
         raise ValueError(f"start is {tuple(start.shape)} and end {tuple(end.shape)}; give as many, of one shape")
@@ -37,7 +37,7 @@ def as_pairs(model: nn.Module, start: Tensor, end: Tensor, bounds: Bounds) -> No
                 "images of the model's type, on its device"
             )
         if not x.isfinite().all():
-            raise ValueError(f"{name} holds values that are not finite")
+            raise ValueError(f"{name} holds values that are not finite; repair or leave out these images")
         if bounds is not None and not bounds[0] <= x.min() <= x.max() <= bounds[1]:
             raise ValueError(
                 f"{name} goes from {x.min():.3g} to {x.max():.3g}, outside of bounds = {bounds}; give the range of the "
@@ -45,7 +45,7 @@ def as_pairs(model: nn.Module, start: Tensor, end: Tensor, bounds: Bounds) -> No
             )
 
 
-def require_norm(norm: str) -> None:
+def check_norm(norm: str) -> None:
     """Raise ValueError for an unknown norm."""
     if norm not in NORMS:
         raise ValueError(f"norm = {norm!r}; choose one of {NORMS}")
@@ -84,7 +84,9 @@ def representation(
             raise ValueError(f"layers {missing} were not called by the model's forward pass; leave them out")
         for key, (_, value) in kept.items():
             if len(value) != len(x) * x.shape[1]:
-                raise ValueError(f"layer {key!r} gives {tuple(value.shape)} for {len(x) * x.shape[1]} images")
+                raise ValueError(
+                    f"layer {key!r} gives {tuple(value.shape)} for {len(x) * x.shape[1]} images; leave it out"
+                )
             if x.requires_grad and torch.is_grad_enabled() and not value.requires_grad:
                 raise ValueError(f"layer {key!r} passes no gradient on to the images; leave it out")
         return {key: (weight, value.unflatten(0, x.shape[:2]).flatten(2)) for key, (weight, value) in kept.items()}
@@ -130,6 +132,11 @@ def minimize(
     The steps of Adam with one scale for all numbers of a pair instead of one for each: each step is along gradients.
     With a scale for each pixel, the steps would also move what the cost leaves free. A step changes a pixel by about
     ``rate`` (root mean square) at first; the length falls to zero.
+
+    Raises
+    ------
+    ValueError
+        If ``n_steps`` or ``rate`` is out of range, or a cost at the start is not finite.
     """
     if n_steps < 0 or not 0 < rate < float("inf"):
         raise ValueError(f"n_steps = {n_steps}, rate = {rate}; give 0 steps or more and a positive rate")
@@ -142,7 +149,9 @@ def minimize(
     for k in range(n_steps + 1):
         costs, gradient = _descend(cost, z)
         if k == 0 and not costs.isfinite().all():
-            raise ValueError("the network gives values that are not finite at these images")
+            raise ValueError(
+                "the network gives values that are not finite at these images; repair it, or choose others"
+            )
         # Rounding is no gain, and a gradient is rounding if a way of length 1 along it changes nothing that is seen:
         # steps have a length of their own and would walk at random.
         seen = gradient.flatten(1).norm(dim=1) > noise * costs

@@ -22,6 +22,7 @@ class _Reached(Exception):
     """Carries a layer's output out of a forward pass whose rest is not needed."""
 
 
+@torch.enable_grad()
 def receptive_field(model: nn.Module, layer: str, shape: tuple[int, int, int]) -> ReceptiveField:
     """Return the receptive field of a layer's units, found by asking which pixels can reach them.
 
@@ -51,7 +52,7 @@ def receptive_field(model: nn.Module, layer: str, shape: tuple[int, int, int]) -
     """
     probe = _positive_copy(model)
     while max(shape[1:]) <= 1024:
-        images = torch.ones(1, *shape, dtype=torch.float64, device=_device(model), requires_grad=True)
+        images = torch.ones(1, *shape, dtype=torch.float64, device=next(model.parameters()).device, requires_grad=True)
         output = _output(probe, layer, images)
         middle = [size // 2 for size in output.shape[2:]]
         boxes = [_reach(output, images, [m - back for m in middle]) for back in (0, 1)]
@@ -71,10 +72,6 @@ def _whole(boxes: list[list[tuple[int, int]]], sizes: tuple[int, int]) -> bool:
     return all(low > 0 and high < n - 1 for box in boxes for (low, high), n in zip(box, sizes, strict=True))
 
 
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
-
-
 def _output(model: nn.Module, layer: str, images: Tensor) -> Float[Tensor, "1 c h w"]:
     """Return a layer's output without running what follows it."""
 
@@ -91,7 +88,7 @@ def _output(model: nn.Module, layer: str, images: Tensor) -> Float[Tensor, "1 c 
                 f"{layer} gives {tuple(output.shape)}; a receptive field needs maps (n, c, h, w)"
             ) from None
         return output
-    raise ValueError(f"the forward pass never calls {layer}")
+    raise ValueError(f"the forward pass never calls {layer}; choose a layer that it calls")
 
 
 def _reach(output: Tensor, images: Tensor, position: list[int]) -> list[tuple[int, int]]:

@@ -164,7 +164,9 @@ def _annotated(folder: Path) -> dict[str, list[Path]]:
     for number, line in enumerate((folder / ANNOTATIONS).read_text(encoding="utf-8").splitlines(), start=1):
         name, label, *_ = [*line.split("\t"), "", ""]
         if not name or not label:
-            raise ValueError(f"{folder / ANNOTATIONS}, line {number}: {line!r} is not a file and a class, tab between")
+            raise ValueError(
+                f"{folder / ANNOTATIONS}, line {number}: {line!r} is not a file and a class, tab between; mend it"
+            )
         if name not in present:
             raise FileNotFoundError(f"{folder / 'images' / name} is missing though {folder / ANNOTATIONS} names it")
         groups.setdefault(label, []).append(present[name])
@@ -206,19 +208,14 @@ def _build(target: Path, found: Listing, size: int | None, progress: bool) -> No
 
 
 def _decode_all(target: Path, paths: list[Path], size: int | None, progress: bool) -> None:
-    """Decode ``paths`` into the file ``target``, shape (n, 3, h, w), in order.
-
-    The file is written in sequence and not through a memory map: on a full disk a map ends the process with SIGBUS,
-    a write raises.
-    """
+    """Decode ``paths`` into the file ``target``, shape (n, 3, h, w), in order."""
     shape = _decode(paths[0], size).shape
     store.require_space(target, len(paths) * int(np.prod(shape)) + 16 * len(paths))
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *shape)}
     # Pillow decodes outside Python's lock, so threads run side by side.
     workers = min(8, os.cpu_count() or 1)
     bar = tqdm(total=len(paths), unit="image", desc="decoding", disable=None if progress else True)
     with bar, store.atomic(target) as temporary, open(temporary, "wb") as file, ThreadPoolExecutor(workers) as pool:
-        np.lib.format.write_array_header_1_0(file, header)
+        store.begin_array(file, (len(paths), *shape), np.uint8)
         for start in range(0, len(paths), _BATCH):
             batch = paths[start : start + _BATCH]
             for path, pixels in zip(batch, pool.map(lambda path: _decode(path, size), batch), strict=True):

@@ -166,7 +166,10 @@ _ROUNDING = 4
 
 
 def prepare(maps: Float[Tensor, "m h w"], grid: Grid) -> tuple[Float[Tensor, "m p1 p2"], Int32[Tensor, " m"]]:
-    """Return maps as they are transformed, over two to the power of a number for each that keeps squares in range."""
+    """Return maps as they are transformed, over two to the power of a number for each that keeps squares in range.
+
+    Raises ValueError if a map is not finite.
+    """
     peak = maps.abs().amax((1, 2)).to(grid.dtype)
     if not peak.isfinite().all():
         place = int((~peak.isfinite()).nonzero()[0, 0])

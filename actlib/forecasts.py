@@ -15,7 +15,7 @@ from actlib.rectangles import Motion, Physics
 from actlib.starts import Scenes
 
 # Scenes whose boxes are drawn one by one at a time.
-_CHUNK = 256
+_BLOCK = 256
 
 
 class Pushes(NamedTuple):
@@ -164,15 +164,15 @@ def missed(
     pushed = rectangles.moved(scenes, motion, least=least)
     pushed[torch.arange(n, device=pushed.device), scenes.grabbed] = False
     nearer = [
-        _nearer_to_start(predicted[k : k + _CHUNK, 0], *_slice(scenes, motion, k), world, size)
-        for k in range(0, n, _CHUNK)
+        _nearer_to_start(predicted[k : k + _BLOCK, 0], *_slice(scenes, motion, k), world, size)
+        for k in range(0, n, _BLOCK)
     ]
     return Pushes(pushed, pushed & torch.cat(nearer))
 
 
 def _slice(scenes: Scenes, motion: Motion, first: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the sides of some scenes' boxes, and their centres and angles at the start and at the end."""
-    some = slice(first, first + _CHUNK)
+    some = slice(first, first + _BLOCK)
     return scenes.sides[some], motion.centres[some][:, [0, -1]], motion.angles[some][:, [0, -1]]
 
 

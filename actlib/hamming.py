@@ -5,15 +5,13 @@ matrix of their distances, and work happens where the patterns are. Distances ar
 bits, exact; divide by that number to compare layers.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
 from actlib.bits import Packed, unpack
-from actlib.neighbours import Array, check_count
+from actlib.neighbours import Array, Neighbours, check_count
 from actlib.tiles import Patterns, as_pair, as_patterns, distance_type, tiles
 
 # Bytes of the largest matrix that is handed out.
@@ -23,13 +21,6 @@ _PAIRS = 2**16
 # Sides of what is mirrored at a time.
 _SQUARE = 512
 _NOT_WHOLE = {torch.bool, torch.half, torch.bfloat16, torch.float, torch.double, torch.cfloat, torch.cdouble}
-
-
-class Neighbours(NamedTuple):
-    """For each pattern the k nearest, nearest first, and their distances."""
-
-    indices: Int64[Tensor, "n k"]
-    distances: Int64[Tensor, "n k"]
 
 
 def matrix(patterns: Patterns, others: Patterns | None = None) -> Int[Tensor, "n m"]:

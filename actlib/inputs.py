@@ -62,7 +62,8 @@ def prepare(model: nn.Module, images: Tensor) -> Float[Tensor, "n c h w"]:
     ----------
     model
         Any network. Its parameters give dtype and device; its ``input_shape``, where it has one, gives channels and
-        size, else its first convolution gives the channels or its first linear layer the number of values.
+        size, else its first convolution gives the channels. A network that begins with a linear layer takes a multiple
+        of that layer's values: one image may be many rows, as in a transformer.
     images
         (n, c, h, w), uint8 in 0..255 or floating point in [0, 1]. Floats are moved, not scaled.
 
@@ -98,9 +99,12 @@ def _check_shape(model: nn.Module, images: Tensor) -> None:
     if expected is not None and found != tuple(expected):
         remedy = _remedy(found, expected)
         raise ValueError(f"images have shape (c, h, w) = {found}, but {kind} takes {tuple(expected)}; {remedy}")
-    if expected is None and isinstance(first, nn.Linear) and first.in_features not in (0, math.prod(found)):
+    # A linear layer behind others that hold weights, such as an LSTM, says nothing about images.
+    begins = first is next((m for m in model.modules() if any(True for _ in m.parameters(recurse=False))), None)
+    width = first.in_features if expected is None and begins and isinstance(first, nn.Linear) else 0
+    if width and math.prod(found) % width:
         raise ValueError(
-            f"images have shape (c, h, w) = {found}, {math.prod(found)} values, but {kind} takes {first.in_features}; "
+            f"images have shape (c, h, w) = {found}, {math.prod(found)} values, but {kind} takes {width}; "
             "resize the images or build the model for them"
         )
 
@@ -128,6 +132,6 @@ def _check_values(images: Tensor) -> None:
         )
     if low < -_SLACK or high > 1 + _SLACK:
         raise ValueError(
-            f"float images lie in [{low:.4g}, {high:.4g}], not in [0, 1]; divide values of 0..255 by 255, and do not "
-            "normalise: the model does that itself"
+            f"float images lie in [{low:.4g}, {high:.4g}], not in [0, 1]; divide values of 0..255 by 255, and let "
+            "the model normalise them: nn.Sequential(Normalize(mean, std), model)"
         )

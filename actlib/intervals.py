@@ -12,13 +12,11 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 from numpy import ndarray
 
-from actlib.cutters import tolerance
+from actlib.cutters import NOTHING, tolerance
 from actlib.subdivision import Cells
 
 # Times nearer than this are one.
 _SAME = 1e-12
-# Beside every value; where a window of max-pooling leaves the plane.
-_NOTHING = -1e300
 _NEVER = np.iinfo(np.int32).max
 
 
@@ -66,11 +64,11 @@ def windows(
     bound = np.where(table < 0, 0, (np.abs(constant) + np.abs(directions))[:, table]).max(-1)
     bound = tolerance(bound)[..., None]
     first, last = (
-        np.where(table < 0, _NOTHING, (constant + directions * time[:, None])[:, table])
+        np.where(table < 0, NOTHING, (constant + directions * time[:, None])[:, table])
         for time in (cells.starts, cells.stops)
     )
     # Of those that are the largest at the start, the one that ends up highest.
-    best = _highest(np.where(first >= first.max(-1, keepdims=True) - bound, last, 2 * _NOTHING), bound)
+    best = _highest(np.where(first >= first.max(-1, keepdims=True) - bound, last, 2 * NOTHING), bound)
     found = []
     pieces, which = np.nonzero(_at(last, best)[..., 0] < last.max(-1) - bound[..., 0])
     now, share = best[pieces, which], np.zeros(len(pieces))
@@ -81,9 +79,7 @@ def windows(
         overtakes = gain > bound[pieces, which]
         when = np.where(overtakes, np.maximum(start, 0) / (np.maximum(start, 0) + np.where(overtakes, gain, 1)), np.inf)
         share = np.maximum(share, when.min(-1))
-        now = _highest(
-            np.where(when <= share[:, None] + _SAME, last[pieces, which], 2 * _NOTHING), bound[pieces, which]
-        )
+        now = _highest(np.where(when <= share[:, None] + _SAME, last[pieces, which], 2 * NOTHING), bound[pieces, which])
         found.append(Events(pieces, which, _between(cells, pieces, share), now))
         left = _at(last[pieces, which], now)[:, 0] < last[pieces, which].max(-1) - bound[pieces, which, 0]
         pieces, which, now, share = pieces[left], which[left], now[left], share[left]

@@ -35,7 +35,7 @@ def signed(maps: Float[Tensor, "*shape"], *, over: tuple[int, ...] | None = None
 
 
 def scores(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c"]:
-    """Return each unit's score on each image: the maximum of its map."""
+    """Return each unit's score on each image: the maximum of its map, in the unit of the activations."""
     return maps.amax(dim=(2, 3))
 
 
@@ -122,7 +122,7 @@ def selectivity(values: Float[Tensor, "n c"], labels: Int[Tensor, " n"], chosen_
     ValueError
         If a class is not in both halves.
     """
-    values, labels, first = values.cpu().numpy(), labels.cpu().numpy(), chosen_on.cpu().numpy()
+    values, labels, first = values.detach().cpu().numpy(), labels.cpu().numpy(), chosen_on.cpu().numpy()
     for half in (first, ~first):
         if len(missing := np.setdiff1d(labels, labels[half])):
             raise ValueError(f"class {missing[0]} has no image in one half; split with maps.halves, or leave it out")

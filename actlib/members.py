@@ -64,7 +64,9 @@ def _skeleton(state: Mapping[str, Tensor], images: Tensor) -> nn.Module:
     like = state["conv1.weight"]
     if not len(like):
         raise ValueError("the population is empty; keep one network at least")
-    model = models.lenet5(state["fc3.weight"].shape[1], size=images.shape[-1], channels=like.shape[2])
+    sizes = {"size": images.shape[-1], "channels": like.shape[2]}
+    # The first weights are thrown away, and must not cost the caller's random state its next numbers.
+    model = models.lenet5(state["fc3.weight"].shape[1], **sizes, generator=torch.Generator())
     model = model.to(like.device, like.dtype).eval().requires_grad_(False)
     expected = {k: (len(like), *v.shape) for k, v in model.named_parameters()}
     buffers = {k: (len(like), *v.shape) for k, v in model.named_buffers()}

@@ -79,12 +79,12 @@ def midpoints(
         If the images do not fit each other, the model or the bounds, a layer or the norm is unknown, or a number is out
         of range.
     """
-    energies.as_pairs(model, start, end, bounds)
-    energies.require_norm(norm)
+    energies.check_pairs(model, start, end, bounds)
+    energies.check_norm(norm)
     weights = energies.as_weights(model, layers)
     start, end = start.detach(), end.detach()
     initial = start + (end - start) / 2 if initial is None else initial
-    energies.as_pairs(model, initial, start, bounds)
+    energies.check_pairs(model, initial, start, bounds)
     with torch.no_grad(), representation(model, weights) as features:
         ends = {name: value for name, (_, value) in features(torch.stack([start, end], 1)).items()}
 
@@ -114,7 +114,7 @@ def recursive(
     """
     if depth < 0:
         raise ValueError(f"depth = {depth}; give 0 or more")
-    energies.as_pairs(model, start, end, options.get("bounds", (0, 1)))
+    energies.check_pairs(model, start, end, options.get("bounds", (0, 1)))
     names = layers if isinstance(layers, Mapping | str) else list(layers)
     energies.as_weights(model, names)
     path = torch.stack([start, end], 1).detach()

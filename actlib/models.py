@@ -89,7 +89,7 @@ def course_lenet(
     """Return the LeNet of Fleuret's deep-learning course: 32 and 64 filters of 5x5, 105,506 parameters at 28 px.
 
     At 28 px: conv1 (32x24x24), pool1 (32x8x8), conv2 (64x4x4), pool2 (64x2x2), fc1 (200), fc2 (10). The default
-    ``mean`` and ``std`` are those of the MNIST training images. Needs 22 px at least.
+    ``mean`` and ``std`` are those of the MNIST training images. Raises ValueError below 22 px.
     """
     end = ((_at_least(22, size) - 4) // 3 - 4) // 2
     with torch.random.fork_rng(devices=[]):  # the constructors draw too: without a trace
@@ -114,7 +114,7 @@ def lenet5(
     """Return LeNet-5 (LeCun et al. 1998) with ReLU and max-pooling, 44,426 parameters at 28 px.
 
     At 28 px: conv1 (6x24x24), pool1 (6x12x12), conv2 (16x8x8), pool2 (16x4x4), fc1 (120), fc2 (84), fc3 (10). The
-    images stay in [0, 1], as in the grid of networks of the meta-network study. Needs 16 px at least.
+    images stay in [0, 1], as in the grid of networks of the meta-network study. Raises ValueError below 16 px.
     """
     end = ((_at_least(16, size) - 4) // 2 - 4) // 2
     with torch.random.fork_rng(devices=[]):
@@ -141,7 +141,7 @@ def convnet(
     """Return three stages of convolution, ReLU and 2x2 max-pooling, and one linear layer.
 
     The kernels are 5, 5 and 3 wide and keep the size: at 32 px the ReLUs give 64x32x32, 128x16x16 and 256x8x8, and
-    fc sees 4,096 values. Needs 8 px at least.
+    fc sees 4,096 values. Raises ValueError below 8 px.
     """
     end = _at_least(8, size) // 8
     with torch.random.fork_rng(devices=[]):
@@ -206,6 +206,11 @@ def mlp(
         Of ``Normalize``; one half each maps [0, 1] to [-1, 1].
     generator
         The source of the initial weights.
+
+    Raises
+    ------
+    ValueError
+        If the activation or the normalization is unknown.
     """
     activations = {"relu": nn.ReLU, "selu": nn.SELU}
     norms = {None: None, "weight": None, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}

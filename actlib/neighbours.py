@@ -27,10 +27,10 @@ _COMPARED = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
 
 
 class Neighbours(NamedTuple):
-    """For each point its k nearest others, nearest first, and their distances."""
+    """For each point, or pattern, its k nearest others, nearest first, and their distances: whole between patterns."""
 
     indices: Int64[Tensor, "n k"]
-    distances: Float64[Tensor, "n k"]
+    distances: Float64[Tensor, "n k"] | Int64[Tensor, "n k"]
 
 
 def nearest(x: Array, k: int) -> Neighbours:

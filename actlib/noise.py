@@ -62,8 +62,11 @@ def predicted_survival(rate: float | int, sigma: float | int) -> float:
     """Return the share that keeps its region under noise from U(-sigma, sigma), if boundaries are met at a rate.
 
     ``rate`` is the number of boundaries per unit of distance from the sample, 1 over the mean L2 inradius. The law,
-    exp(-rate sigma / sqrt(6 pi)), holds for many pixels, where the noise along any direction is normal (TH12).
+    exp(-rate sigma / sqrt(6 pi)), holds for many pixels, where the noise along any direction is normal. Raises
+    ValueError if one of the two is below 0 or no number.
     """
+    if not (rate >= 0 and sigma >= 0):
+        raise ValueError(f"rate = {rate}, sigma = {sigma}; give a rate and a scale of 0 or more")
     return math.exp(-rate * sigma / math.sqrt(6 * math.pi))
 
 

@@ -103,6 +103,7 @@ def fit(
     key = _key(train, held_out, {**about, **recipe, "seed": seed})
     path = store.cache_root(root) / "oscillations" / f"{key[:20]}.safetensors"
     with store.lock(path):
+        store.remove_leftovers(path.parent, path.name)
         loss, halves = _restored(model, path)
         if not loss:
             store.require_space(path, sum(value.nbytes for value in model.state_dict().values()))

@@ -153,9 +153,8 @@ def write(
         with ExitStack() as stack:
             files = {}
             for key, layout in size.arrays.items():
-                # Appending, not mapping: on a full disk a write is an error, a mapped page a killed process.
                 files[key] = stack.enter_context(open(stack.enter_context(store.atomic(folder / f"{key}.npy")), "wb"))
-                _begin(files[key], *layout)
+                store.begin_array(files[key], *layout)
             rest = _labels(_fill(files, population, images, selection), labels, selection)
             options = {"generator": generator, "progress": progress, **made}
             rest["ratio"] = robustness.selected_ratios(population, images, selection, **options)
@@ -190,7 +189,7 @@ def read(folder: str | Path, *, deep: bool = False) -> Pairs:
     about = store.read_manifest(folder, deep=deep)
     if about.get("content") != _CONTENT:
         raise ValueError(f"{folder} holds {about.get('content')!r} and no pairs; give the folder of pairs.write")
-    return Pairs(*(np.load(folder / f"{key}.npy", mmap_mode="r") for key in Pairs._fields[:-1]), about)
+    return Pairs(*(np.lib.format.open_memmap(folder / f"{key}.npy", mode="r") for key in Pairs._fields[:-1]), about)
 
 
 def _layers(population: Population, images: Tensor, rows: list[Tensor]) -> Iterator[dict[str, Tensor]]:
@@ -226,12 +225,6 @@ def _labels(found: Tensor, labels: Tensor, selection: Selection) -> dict[str, Te
     return {"type": right, "ground": ground, "predicted": found, "model": selection.model, "image": selection.image}
 
 
-def _begin(file: IO, shape: tuple[int, ...], dtype: str) -> None:
-    """Write the head of an array's file."""
-    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
-    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
-
-
 def _append(file: IO, values: Tensor, dtype: str) -> None:
     """Write values to the end of an array's file."""
     file.write(values.to("cpu", getattr(torch, dtype)).contiguous().numpy())
@@ -239,8 +232,7 @@ def _append(file: IO, values: Tensor, dtype: str) -> None:
 
 def _earlier(folder: Path) -> list[Path]:
     """Return the manifest of an earlier call, which must be one of pairs; remove what a killed one left."""
-    for leftover in folder.glob(".*.????????????.npy"):  # the temporary names of store.atomic
-        leftover.unlink()
+    store.remove_leftovers(folder, "*.npy")
     manifest = folder / "manifest.json"
     if not manifest.exists():
         return []

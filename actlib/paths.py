@@ -37,7 +37,13 @@ class Path(NamedTuple):
 def straight(
     start: Float[Tensor, "p *shape"], end: Float[Tensor, "..."], n_points: int = 11
 ) -> Float[Tensor, "p n *shape"]:
-    """Return ``n_points`` equally spaced points on the segment of each pair, both ends exactly among them."""
+    """Return ``n_points`` equally spaced points on the segment of each pair, both ends exactly among them.
+
+    Raises
+    ------
+    ValueError
+        If the ends differ in shape or there are fewer than two points.
+    """
     if start.shape != end.shape or start.ndim < 1:
         raise ValueError(f"start is {tuple(start.shape)} and end {tuple(end.shape)}; give as many, of one shape")
     if n_points < 2:
@@ -158,7 +164,7 @@ def joint(
     ValueError
         As ``geodesic``; if alpha is negative or the norm unknown.
     """
-    energies.require_norm(norm)
+    energies.check_norm(norm)
     if not 0 <= alpha < float("inf"):
         raise ValueError(f"alpha = {alpha}; give 0 or more")
     weights, path = _begin(model, start, end, layers, n_points, bounds, initial)
@@ -188,7 +194,7 @@ def without_component(d_p: Float[Tensor, "p *rest"], d_r: Float[Tensor, "p *rest
 
 def _begin(model, start, end, layers, n_points, bounds, initial) -> tuple[dict[str, float], Tensor]:
     """Check the arguments; return the weights of the layers and the paths at the start."""
-    energies.as_pairs(model, start, end, bounds)
+    energies.check_pairs(model, start, end, bounds)
     weights = energies.as_weights(model, layers)
     path = straight(start.detach(), end.detach(), n_points)
     if initial is None:

@@ -35,15 +35,15 @@ class Noise(NamedTuple):
     ----------
     kind
         ``"common"``: one set of copies for all networks and images. ``"independent"``: new ones for each pair.
-    sigmas
-        Standard deviations, in units of a pixel's value; the same draws serve all of them.
+    sigma
+        Standard deviation, in units of a pixel's value.
     generator
         On the CPU or where the images are. With ``"common"`` its next draws are those of one ``torch.randn`` of all
         copies of one image, however many images and networks there are.
     """
 
     kind: Literal["common", "independent"]
-    sigmas: Sequence[float | int]
+    sigma: float | int
     generator: torch.Generator
 
 
@@ -54,13 +54,13 @@ def totals(
     rows: Sequence[Tensor],
     statistic: Callable[[Tensor, Tensor], Tensor],
     noise: Noise,
-    counts: Sequence[int],
+    n_copies: int,
     *,
     progress: bool = False,
-) -> Float64[Tensor, "s j p"]:
-    """Return sums of a statistic over the first noisy copies of each pair of a network and an image.
+) -> Float64[Tensor, " p"]:
+    """Return the sum of a statistic over the noisy copies of each pair of a network and an image.
 
-    No more than one block of copies is in memory at a time, whatever the counts.
+    No more than one block of copies is in memory at a time, however many there are.
 
     Parameters
     ----------
@@ -74,25 +74,22 @@ def totals(
         From clean logits (g, k) and noisy ones (b, g, k) to a value (b, g) for each copy.
     noise
         What is added; nothing is clipped.
-    counts
-        How many copies; the last axis but one of the result is the first so many of the same copies.
+    n_copies
+        Noisy copies of each image.
     progress
         Show a bar where the output is a terminal.
     """
-    n_copies, n_pairs = max(counts), sum(map(len, rows))
-    sums = torch.zeros(len(noise.sigmas), len(counts), n_pairs, dtype=torch.float64, device=images.device)
+    n_pairs = sum(map(len, rows))
+    sums = torch.zeros(n_pairs, dtype=torch.float64, device=images.device)
     with tqdm(total=n_copies * n_pairs, unit="copy", unit_scale=True, disable=None if progress else True) as bar:
         for start in range(0, n_copies, _BLOCK):
             b, first = min(_BLOCK, n_copies - start), 0
             shared = _draw(noise, b, images[:1]) if noise.kind == "common" else None
             for member, own in zip(members(population, images), rows, strict=True):
-                for clean, copies, part in _logits(_split(member), images, own, shared, noise, b):
-                    columns = slice(first, first := first + len(part))
-                    for s, noisy in enumerate(copies):
-                        values = statistic(clean, noisy)
-                        for j, count in enumerate(counts):
-                            sums[s, j, columns] += values[: max(count - start, 0)].sum(0, dtype=torch.float64)
-                    bar.update(b * len(part))
+                for clean, noisy in _logits(_split(member), images, own, shared, noise, b):
+                    pairs = slice(first, first := first + len(clean))
+                    sums[pairs] += statistic(clean, noisy).sum(0, dtype=torch.float64)
+                    bar.update(b * len(clean))
     return sums
 
 
@@ -149,19 +146,18 @@ def _halves(layer: nn.Module) -> bool:
 
 def _logits(
     network: _Split, images: Tensor, own: Tensor, shared: Tensor | None, noise: Noise, b: int
-) -> Iterator[tuple[Tensor, Iterator[Tensor], Tensor]]:
-    """Yield, group by group of a network's images, clean logits (g k), noisy ones (b g k) for each sigma, numbers."""
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield, group by group of a network's images, clean logits (g k) and noisy ones (b g k)."""
     offset = network.head(torch.zeros_like(images[:1]))
     shape = offset.shape[1:]
     moved = None if shared is None else _moved(network, shared, offset)
     size = max(1, _ROWS.get(images.device.type, _ROWS["cpu"]) // b)
-    for chunk in own.split(max(size, _BLOCK)):
-        still = _phases(network, network.head(images[chunk]))
+    for part in own.split(max(size, _BLOCK)):
+        still = _phases(network, network.head(images[part]))
         clean = _finish(network, _pooled(network, still), shape)
-        for at in torch.arange(len(chunk)).split(size):
-            drift = _moved(network, _draw(noise, b, images[chunk[at]]), offset) if moved is None else moved
-            args = network, still[:, None, at], drift, shape
-            yield clean[at], (_copies(*args, sigma) for sigma in noise.sigmas), chunk[at]
+        for at in torch.arange(len(part)).split(size):
+            drift = _moved(network, _draw(noise, b, images[part[at]]), offset) if moved is None else moved
+            yield clean[at], _copies(network, still[:, None, at], drift, shape, noise.sigma)
 
 
 def _moved(network: _Split, noise: Tensor, offset: Tensor) -> Tensor:

@@ -79,12 +79,13 @@ def steps(names: Sequence[str], series: dict[str, Numbers], *, ax: Axes, ylabel:
 
 def distributions(groups: dict[str, np.ndarray], *, ax: Axes, xlabel: str) -> Axes:
     """Draw one row of dots per group, one dot per value, with a bar at the median."""
-    names = np.repeat(list(groups), [len(values) for values in groups.values()])
-    values = np.concatenate(list(groups.values()))
-    sns.stripplot(x=values, y=names, ax=ax, hue=names, legend=False, size=2.5, alpha=0.7, jitter=0.25)
-    for k, group in enumerate(groups.values()):
+    shake = np.random.default_rng(0)  # seaborn's strip plot shakes its dots by NumPy's global numbers
+    for k, (group, colour) in enumerate(zip(groups.values(), sns.color_palette(n_colors=len(groups)), strict=True)):
+        ax.scatter(group, k + shake.uniform(-0.25, 0.25, len(group)), s=6, alpha=0.7, color=[colour], linewidths=0)
         ax.plot([np.median(group)] * 2, [k - 0.35, k + 0.35], color="k", lw=2.5)
-    ax.set(xlabel=xlabel, ylabel="")
+    ax.set_yticks(range(len(groups)), groups)
+    ax.set_ylim(len(groups) - 0.5, -0.5)  # the first on top
+    ax.set_xlabel(xlabel)
     return ax
 
 

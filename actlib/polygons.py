@@ -92,7 +92,9 @@ def window(corners: Shaped[ndarray, "k d"]) -> Polygons:
     if turns.sum() < 0:
         turns, vertices = -turns, vertices[::-1]
     if not ahead.any(1).all() or turns.min() < -_STRAIGHT or abs(turns.sum() - 2 * np.pi) > _STRAIGHT:
-        raise ValueError(f"corners {vertices.tolist()} are not those of a convex polygon in order, each once")
+        raise ValueError(
+            f"corners {vertices.tolist()} are not those of a convex polygon in order, each once; list them so"
+        )
     return rename(_alone(np.ascontiguousarray(vertices)))
 
 

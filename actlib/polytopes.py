@@ -89,7 +89,7 @@ def _chords(
         left -= 1
     if box is not None:
         if x.min() < box[0] or x.max() > box[1]:
-            raise ValueError(f"x lies in [{x.min():.4g}, {x.max():.4g}], not in the box {box}")
+            raise ValueError(f"x lies in [{x.min():.4g}, {x.max():.4g}], not in the box {box}; give samples inside")
         flat, slopes = x.flatten(1), directions.flatten(1)
         low, high = _narrow(low, high, flat - box[0], slopes)
         low, high = _narrow(low, high, box[1] - flat, -slopes)

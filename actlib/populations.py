@@ -210,7 +210,8 @@ def accuracies(
 ) -> Float64[Tensor, " m"]:
     """Return the share of images that each network gives their label, 0 to 1, where the population is.
 
-    Parameters are as in ``logits``, and one label an image. Not-a-number among the logits counts as the highest.
+    Parameters and errors are as in ``logits``, and one label an image. Not-a-number among the logits counts as the
+    highest.
     """
     if labels.shape != images.shape[:1]:
         raise ValueError(f"labels have shape {tuple(labels.shape)} for {len(images)} images; give one label an image")

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.fft import irfft2, rfft2
 
-from actlib import rendering
+from actlib import overlaps, rendering
 
 # Values of the templates that are compared with the pictures at a time: about 60 MB with all temporaries.
-_CHUNK = 2**21
+_BLOCK = 2**21
 # The fine search: its steps begin with half a pixel and a 16th of a half-turn, and shrink by this factor. Smaller turns
 # or faster shrinking leave some boxes of 4 pixels behind, whose cost hardly changes with the angle. No start moves by
 # more than 2 pixels, and ink and rounding add 1: the slack of the pieces that are cut out around the boxes.
@@ -92,12 +92,12 @@ def find(
     size, dtype = pictures.shape[-1], torch.promote_types(pictures.dtype, torch.float32)
     scale = size / world
     pictures, sides = pictures.to(dtype).clamp(0, 1), sides.to(pictures.device, dtype) * scale
-    chunk = max(1, _CHUNK // (n_angles * size**2))
-    parts = zip(pictures.split(chunk), sides.split(chunk), strict=True)
+    n_block = max(1, _BLOCK // (n_angles * size**2))
+    parts = zip(pictures.split(n_block), sides.split(n_block), strict=True)
     found = [_find(*part, margin * scale, n_angles) for part in parts]
-    centres, angles, overlaps = (torch.cat(part) for part in zip(*found, strict=True))
+    centres, angles, shared = (torch.cat(part) for part in zip(*found, strict=True))
     angles = angles.remainder(math.pi)
-    return Poses(centres / scale, angles.where(angles < math.pi, 0), overlaps)
+    return Poses(centres / scale, angles.where(angles < math.pi, 0), shared)
 
 
 def turns_between(a: Float[Tensor, "*#n"], b: Float[Tensor, "*#n"]) -> Float[Tensor, "*_"]:
@@ -131,9 +131,7 @@ def _draw(sides: Tensor, poses: Tensor, size: int) -> Tensor:
 
 def _reach(sides: Tensor, angles: Tensor) -> Tensor:
     """Return how far turned boxes (..., 2) extend from their centres along x and y, (..., 2)."""
-    cos, sin = angles.cos().abs(), angles.sin().abs()
-    a, b = (sides / 2).unbind(-1)
-    return torch.stack((cos * a + sin * b, sin * a + cos * b), dim=-1)
+    return overlaps.boxes(sides.movedim(-1, 0) / 2, angles).extents().movedim(0, -1)
 
 
 def _starts(pictures: Tensor, sides: Tensor, n_angles: int) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,8 @@ from typing import Any
 from actlib import store
 
 Number = int | float
+# Before the slash in the ids of numbers that belong to no experiment: those of a how-to, where nothing was published.
+OWN = "own"
 
 
 def book_root() -> Path | None:
@@ -35,7 +37,7 @@ def value(id: str) -> dict[str, Any] | None:
     -------
     dict or None
         ``value``, and ``text`` as the document prints it; a claim in words has ``text`` only. None too where there is
-        no book.
+        no book, and for an id that begins with ``own/``.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def value(id: str) -> dict[str, Any] | None:
     """
     table = _table(book_root())
     experiment, _, key = id.partition("/")
-    if table is None:
+    if table is None or experiment == OWN:
         return None
     if experiment not in table:
         near = difflib.get_close_matches(experiment, table, n=3) or ["none is similar"]
@@ -134,15 +136,21 @@ def format_entry(entry: Mapping[str, Any] | None) -> str:
     return text
 
 
+_RUNS = "The *real* and *paper* runs are the recorded ones, *stale* if an earlier version of this chapter made them."
 _LEGEND = (
-    "The *real* and *paper* runs are the recorded ones, *stale* if an earlier version of this chapter made them. "
+    f"{_RUNS} "
     "The verdict says whether the largest run that is not stale agrees with the document: *holds* or *differs*, "
     "*settled* where a formula gives the true value, *on a stand-in* if the data or the network are others."
 )
 
 
 def table(columns: dict[str, list[str | None]], judged: list[bool]) -> str:
-    """Return columns as Markdown: the rows that are judged, how to read them, and the others folded away."""
+    """Return columns as Markdown: the rows that are judged, how to read them, and the others folded away.
+
+    Where none is judged, all are shown.
+    """
+    if not any(judged):
+        return f"{_markdown(columns, [True] * len(judged))}\n\n{_RUNS}"
     text = f"{_markdown(columns, judged)}\n\n{_LEGEND}"
     if all(judged):
         return text

@@ -22,7 +22,7 @@ from actlib import collisions, overlaps, rendering, starts
 from actlib.starts import Scenes
 
 # Scenes simulated at a time on a CPU: enough to keep the operations busy, and few enough for the cache.
-_CHUNK = 4096
+_BLOCK = 4096
 
 
 class Physics(NamedTuple):
@@ -117,8 +117,8 @@ def simulate(
     _check(scenes, physics, n_frames, frame_time, n_substeps)
     velocities = torch.zeros_like(scenes.centres) if velocities is None else velocities
     spins = torch.zeros_like(scenes.angles) if spins is None else spins
-    chunk = len(scenes.angles) if scenes.angles.is_cuda else _CHUNK
-    parts = zip(*(part.split(chunk) for part in (*scenes, velocities, spins)), strict=True)
+    n_block = len(scenes.angles) if scenes.angles.is_cuda else _BLOCK
+    parts = zip(*(part.split(n_block) for part in (*scenes, velocities, spins)), strict=True)
     motions = [
         _run(Scenes(*scene), velocity, spin, physics, n_frames, n_substeps, frame_time / n_substeps)
         for *scene, velocity, spin in parts

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 # Pictures drawn at a time, to keep the temporaries small, and how many times as many on a GPU.
-_CHUNK, _GPU = 64, 64
+_BLOCK, _GPU = 64, 64
 
 
 def boxes(
@@ -66,10 +66,10 @@ def boxes(
     parts = (sides * (scale / 2), centres * scale, angles[..., None])
     flat = [part.expand(*shape, n_boxes, -1).reshape(-1, n_boxes, part.shape[-1]) for part in parts]
     pixels = centres.new_empty(len(flat[0]), size, size)
-    step = _CHUNK * (_GPU if pixels.is_cuda else 1)
+    step = _BLOCK * (_GPU if pixels.is_cuda else 1)
     for start in range(0, len(pixels), step):
-        chunk = slice(start, start + step)
-        _paint(pixels[chunk], *(part[chunk] for part in flat), fill, outline)
+        block = slice(start, start + step)
+        _paint(pixels[block], *(part[block] for part in flat), fill, outline)
     return pixels.reshape(*shape, size, size)
 
 

@@ -188,9 +188,9 @@ def table(*prefixes: str) -> None:
     deciding = [next((numbers[row["id"]] for numbers in fresh if row["id"] in numbers), row) for row in rows]
     judgements = [_judged(row["id"], decided) for row, decided in zip(rows, deciding, strict=True)]
     columns |= {"verdict": judgements, "why": [row["note"] for row in deciding]}
-    columns["data of the verdict"] = [row["data"].partition(";")[0] for row in deciding]
     judged = [bool(row["published"] or decided["verdict"]) for row, decided in zip(rows, deciding, strict=True)]
-    text = published.table(columns, judged if any(judged) else [True] * len(rows))
+    columns["data of the verdict" if any(judged) else "data"] = [row["data"].partition(";")[0] for row in deciding]
+    text = published.table(columns, judged)
     show({"text/markdown": text, "text/plain": text}, {})
 
 

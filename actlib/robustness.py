@@ -6,7 +6,7 @@ study took the same 1,000 noises for all networks and images: labels of one netw
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -17,7 +17,7 @@ from actlib import perturbations
 from actlib.members import Population, n_members, prepared
 from actlib.selection import Selection, select
 
-__all__ = ["Selection", "convergence", "divergences", "ratios", "ratios_by_scale", "select", "selected_ratios"]
+__all__ = ["Selection", "divergences", "ratios", "select", "selected_ratios"]
 
 
 def ratios(
@@ -68,8 +68,8 @@ def ratios(
     --------
     >>> labels = robustness.ratios(model, images, generator=torch.Generator().manual_seed(42))
     """
-    made = perturbations.Noise(noise, [sigma], generator)
-    return _means(population, images, _unchanged, made, [n_copies], progress)[0, 0]
+    made = perturbations.Noise(noise, sigma, generator)
+    return _means(population, images, _unchanged, made, n_copies, progress)
 
 
 def selected_ratios(
@@ -84,43 +84,9 @@ def selected_ratios(
     progress: bool = False,
 ) -> Float64[Tensor, " p"]:
     """Return the labels of the selected pairs only; as ``ratios`` else."""
-    made = perturbations.Noise(noise, [sigma], generator)
+    made = perturbations.Noise(noise, sigma, generator)
     rows = selection.rows(n_members(population), len(images))
-    return _means(population, images, _unchanged, made, [n_copies], progress, rows)[0, 0]
-
-
-def ratios_by_scale(
-    population: Population,
-    images: Tensor,
-    sigmas: Iterable[float | int],
-    *,
-    generator: torch.Generator,
-    n_copies: int = 1000,
-    noise: Literal["common", "independent"] = "common",
-    progress: bool = False,
-) -> Float64[Tensor, "s *m n"]:
-    """Return the labels at several scales of the same noise; as ``ratios`` else."""
-    made = perturbations.Noise(noise, list(sigmas), generator)
-    return _means(population, images, _unchanged, made, [n_copies], progress)[:, 0]
-
-
-def convergence(
-    population: Population,
-    images: Tensor,
-    counts: Iterable[int],
-    *,
-    generator: torch.Generator,
-    sigma: float | int = 0.9,
-    noise: Literal["common", "independent"] = "common",
-    progress: bool = False,
-) -> Float64[Tensor, "j *m n"]:
-    """Return the labels after each of some counts of copies, from one pass; as ``ratios`` else.
-
-    The first copies are among the later ones, so the labels walk to the last: their distance from it says less about
-    their error than repeats with independent noise do, whose standard deviation is sqrt(p (1 - p) / count).
-    """
-    made = perturbations.Noise(noise, [sigma], generator)
-    return _means(population, images, _unchanged, made, list(counts), progress)[0]
+    return _means(population, images, _unchanged, made, n_copies, progress, rows)
 
 
 def divergences(
@@ -137,8 +103,8 @@ def divergences(
 
     The other label that the study names and did not compute: KL(softmax of clean logits, softmax of noisy logits).
     """
-    made = perturbations.Noise(noise, [sigma], generator)
-    return _means(population, images, _divergence, made, [n_copies], progress)[0, 0]
+    made = perturbations.Noise(noise, sigma, generator)
+    return _means(population, images, _divergence, made, n_copies, progress)
 
 
 def _unchanged(clean: Tensor, noisy: Tensor) -> Tensor:
@@ -158,25 +124,24 @@ def _means(
     images: Tensor,
     statistic: Callable[[Tensor, Tensor], Tensor],
     noise: perturbations.Noise,
-    counts: Sequence[int],
+    n_copies: int,
     progress: bool,
     rows: Sequence[Tensor] | None = None,
-) -> Float64[Tensor, "s j *m n"]:
-    """Return the mean of a statistic over the first copies of each pair, for each scale and each count."""
-    _check(noise, counts)
+) -> Float64[Tensor, "*m n"]:
+    """Return the mean of a statistic over the copies of each pair."""
+    _check(noise, n_copies)
     images = prepared(population, images)
     m, n = n_members(population), len(images)
     own = [torch.arange(n)] * m if rows is None else rows
-    sums = perturbations.totals(population, images, own, statistic, noise, counts, progress=progress)
-    means = sums / torch.tensor(counts, dtype=torch.float64, device=sums.device)[:, None]
-    return means if rows is not None or isinstance(population, nn.Module) else means.unflatten(2, (m, n))
+    means = perturbations.totals(population, images, own, statistic, noise, n_copies, progress=progress) / n_copies
+    return means if rows is not None or isinstance(population, nn.Module) else means.unflatten(0, (m, n))
 
 
-def _check(noise: perturbations.Noise, counts: Sequence[int]) -> None:
+def _check(noise: perturbations.Noise, n_copies: int) -> None:
     """Raise ValueError for numbers out of range."""
     if noise.kind not in ("common", "independent"):
         raise ValueError(f"noise = {noise.kind!r}; choose 'common' or 'independent'")
-    if not noise.sigmas or not all(math.isfinite(sigma) and sigma >= 0 for sigma in noise.sigmas):
-        raise ValueError(f"sigma = {noise.sigmas}; give finite standard deviations of 0 or more")
-    if not counts or min(counts) < 1:
-        raise ValueError(f"counts of copies = {counts}; give 1 or more")
+    if not (math.isfinite(noise.sigma) and noise.sigma >= 0):
+        raise ValueError(f"sigma = {noise.sigma}; give a finite standard deviation of 0 or more")
+    if n_copies < 1:
+        raise ValueError(f"n_copies = {n_copies}; give 1 or more")

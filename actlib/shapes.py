@@ -26,7 +26,7 @@ _REACH = 1.06
 _SPAN, _POINTS = 1.3, 105
 _CLUTTER = 3
 # Images drawn at a time, to keep the temporaries small. It fixes the order of the random numbers: part of the data.
-_CHUNK = 256
+_BLOCK = 256
 
 Number = float | int
 
@@ -225,4 +225,4 @@ def draw(
     order = torch.randperm(n, generator=generator, device=generator.device)
     labels = order % n_classes
     templates = torch.stack([_template(name) for name in CLASSES[:n_classes]]).to(generator.device)
-    return torch.cat([_paint(templates[part], size, generator) for part in labels.split(_CHUNK)]), labels
+    return torch.cat([_paint(templates[part], size, generator) for part in labels.split(_BLOCK)]), labels

@@ -6,7 +6,6 @@ tensors. Data and manifest so come with one rename, and a killed run leaves fini
 """
 
 import functools
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import safetensors
 from torch import Tensor
 
 from actlib import store, weights
@@ -85,6 +83,7 @@ def begin(folder: str | Path, planned: Plan) -> None:
         If ``plan.json`` is damaged: it is written again.
     """
     file = Path(folder) / "plan.json"
+    store.remove_leftovers(folder, file.name)
     if not begun(folder, planned):
         if file.exists():
             warnings.warn(f"{file} is damaged: writing it again", stacklevel=3)
@@ -150,8 +149,7 @@ def claim(folder: str | Path, number: int) -> Iterator[Path]:
     """
     target = path(folder, number)
     with store.lock(target.parent / "locks" / target.stem):
-        for stale in target.parent.glob(f".{target.stem}.*{target.suffix}"):
-            stale.unlink(missing_ok=True)
+        store.remove_leftovers(target.parent, target.name)
         yield target
 
 
@@ -209,18 +207,7 @@ def glance(folder: str | Path, planned: Plan, number: int) -> dict[str, list]:
         As ``load``; a file that was cut short is seen, a changed tensor is not.
     """
     target = path(folder, number)
-    return _findings(_header(target), planned, number, target)
-
-
-def _header(target: Path) -> Any:
-    """Return the ``about`` in a file's header."""
-    if not target.is_file():
-        raise FileNotFoundError(f"{target} does not exist")
-    try:
-        with safetensors.safe_open(target, framework="pt") as file:
-            return json.loads(file.metadata()["about"])
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{target} is damaged or foreign ({error})") from error
+    return _findings(weights.load_about(target), planned, number, target)
 
 
 def _findings(about: Any, planned: Plan, number: int, target: Path) -> dict[str, list]:

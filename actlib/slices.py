@@ -191,5 +191,6 @@ def _check(network: Piecewise, plane: Plane) -> None:
     """Raise ValueError if a plane is not one of the inputs of a network."""
     if tuple(plane.origin.shape) != network.shape:
         raise ValueError(
-            f"the plane is in inputs of shape {tuple(plane.origin.shape)}, the network takes {network.shape}"
+            f"the plane is in inputs of shape {tuple(plane.origin.shape)}, the network takes {network.shape}; give one "
+            "through three of its inputs"
         )

@@ -15,7 +15,7 @@ _TRIES, _PATIENCE = 16, 6
 # Rounds that a full scene may take for each of its boxes, on average: a crowded world takes many more.
 _EFFORT = 200
 # Scenes drawn at a time. It fixes the order of the random numbers: part of the data.
-_CHUNK = 1024
+_BLOCK = 1024
 
 
 class Scenes(NamedTuple):
@@ -104,7 +104,7 @@ def sample(
             f"of at least {sides[0]:g}. Take fewer or smaller boxes"
         )
     parts = [
-        _place(min(_CHUNK, n - start), n_boxes, sides, world, gap, generator, dtype) for start in range(0, n, _CHUNK)
+        _place(min(_BLOCK, n - start), n_boxes, sides, world, gap, generator, dtype) for start in range(0, n, _BLOCK)
     ]
     halves, centres, angles = (torch.cat(part) for part in zip(*parts, strict=True))
     like = {"generator": generator, "device": generator.device}
@@ -124,16 +124,7 @@ def _place(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return half the sides, centres and angles of boxes that do not overlap: (n, b, 2), (n, b, 2) and (n, b)."""
     like = {"device": generator.device, "dtype": dtype}
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, **like)
-
-    def draw(n: int) -> Tensor:
-        halves = (sides[0] + (sides[1] - sides[0]) * uniform(n, n_boxes, 2)) / 2
-        order = halves.prod(2).argsort(dim=1, descending=True, stable=True)
-        return halves.gather(1, order[..., None].expand_as(halves))
-
-    halves = draw(n)
+    halves = _halves(n, n_boxes, sides, generator, dtype)
     centres, angles = torch.zeros(n, n_boxes, 2, **like), torch.zeros(n, n_boxes, **like)
     placed, failed = (torch.zeros(n, dtype=torch.int64, device=generator.device) for _ in range(2))
     best, spent = torch.zeros_like(placed), 0
@@ -145,7 +136,8 @@ def _place(
         if turn > 4 * n_boxes and spent > _EFFORT * n_boxes * (1 + n - len(row)):
             break
         k = placed[row]
-        places, turns = world * uniform(len(row), _TRIES, 2), math.pi * uniform(len(row), _TRIES)
+        places = world * torch.rand(len(row), _TRIES, 2, generator=generator, **like)
+        turns = math.pi * torch.rand(len(row), _TRIES, generator=generator, **like)
         others = halves[row], centres[row], angles[row]
         fits = _fits(halves[row, k], places, turns, others, k, world, gap)  # (row, tries)
         found, at = fits.max(1)
@@ -156,12 +148,20 @@ def _place(
         best = torch.maximum(best, placed)
         again = (failed >= _PATIENCE).nonzero()[:, 0]
         placed[again], failed[again] = 0, 0
-        halves[again] = draw(len(again))
+        halves[again] = _halves(len(again), n_boxes, sides, generator, dtype)
     raise ValueError(
         f"n_boxes = {n_boxes}; with sides from {sides[0]:g} to {sides[1]:g} and gaps of {gap:g} a world of {world:g} x "
         f"{world:g} had room for {int(best.min())} boxes in each of {n} scenes, and for {int(best.max())} in the "
         "fullest. Take fewer or smaller boxes"
     )
+
+
+def _halves(n: int, n_boxes: int, sides: tuple[float, float], generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+    """Return half the sides of random boxes, (n, b, 2), of each scene the largest first."""
+    drawn = torch.rand(n, n_boxes, 2, generator=generator, device=generator.device, dtype=dtype)
+    halves = (sides[0] + (sides[1] - sides[0]) * drawn) / 2
+    order = halves.prod(2).argsort(dim=1, descending=True, stable=True)
+    return halves.gather(1, order[..., None].expand_as(halves))
 
 
 def _fits(

@@ -100,21 +100,6 @@ def d_prime(scores: Shaped[ndarray, "n *c"], labels: Bool[ndarray, " n"]) -> Flo
     return np.asarray(difference / np.sqrt((first + second) / 2))
 
 
-def cohens_d(scores: Shaped[ndarray, "n *c"], labels: Bool[ndarray, " n"]) -> Float[ndarray, "*c"]:
-    """Return Cohen's d of each column: the distance of the two means in units of the pooled deviation (Cohen 1988).
-
-    The pooled variance weighs each kind's by its degrees of freedom, so d and d' are the same for groups of one size.
-
-    Parameters
-    ----------
-    scores, labels
-        As in ``d_prime``, with the same errors.
-    """
-    difference, first, second = _moments(scores, labels)
-    n, n_true = len(labels), int(labels.sum())
-    return np.asarray(difference / np.sqrt(((n_true - 1) * first + (n - n_true - 1) * second) / (n - 2)))
-
-
 def spearman(x: Shaped[ndarray, " n"], y: Shaped[ndarray, " n"]) -> float:
     """Return Spearman's rank correlation, -1 to 1, of two quantities; ties share their mean rank.
 

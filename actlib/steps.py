@@ -89,7 +89,7 @@ def label(target: Any) -> str:
 
 def refuse(path: str, what: str) -> ValueError:
     """Return the error for an operation that cannot be followed."""
-    return ValueError(f"{path or 'the model'}: {what} has no exact linear regions; {ALLOWED}")
+    return ValueError(f"{path or 'the model'}: {what} has no exact linear regions here; {ALLOWED}")
 
 
 def check_module(path: str, module: nn.Module) -> None:
@@ -197,13 +197,12 @@ def affine(
         factor = factor.reshape(-1, *[1] * (len(shape) - 1))
         linear, pull = lambda x: x * factor, lambda g: (g * factor,)
     elif len(shapes) == 1 and (isinstance(operation, nn.Flatten | nn.Unflatten) or label(operation) in _RESHAPES):
-        call = linear = lambda x: x.reshape(len(x), *shape)
-        pull = lambda g: (g.reshape(len(g), *shapes[0]),)  # noqa: E731
+        linear, pull = lambda x: x.reshape(len(x), *shape), lambda g: (g.reshape(len(g), *shapes[0]),)
+        call = linear
     elif linear is operation and label(operation) in ("add", "iadd") and len(shapes) == 2 and shapes[0] == shapes[1]:
-        pull = lambda g: (g, g)  # noqa: E731
+        linear, pull = operation, lambda g: (g, g)
     elif label(operation) in _SUMS | _PRODUCTS - {"matmul"} and shapes == [shape]:
-        diagonal = linear or call  # each number by itself: its own transpose
-        pull = lambda g: (diagonal(g),)  # noqa: E731
+        diagonal, pull = linear or call, lambda g: (diagonal(g),)  # each number by itself: its own transpose
     if linear is None:
         shift = call(*(like.new_zeros(1, *s) for s in shapes))
         linear = (lambda *x: call(*x) - shift) if shift.any() else call

@@ -15,8 +15,11 @@ from typing import Any
 from uuid import uuid4
 
 import filelock
+import numpy as np
 
-_CHUNK = 1 << 20
+_BLOCK = 1 << 20
+# Letters that tell the temporary files of one path apart.
+_TAG = 12
 # Room left free on the disk, on top of what a file needs: 64 MiB.
 _RESERVE = 64 << 20
 
@@ -51,7 +54,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last, because numpy and matplotlib choose or append the format by it.
-    temporary = path.with_name(f".{path.stem}.{uuid4().hex[:12]}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{uuid4().hex[:_TAG]}{path.suffix}")
     try:
         yield temporary
         with open(temporary, "r+b") as file:  # Windows syncs only what may be written
@@ -59,6 +62,25 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | Path, pattern: str) -> None:
+    """Remove what killed blocks of ``atomic`` left in ``folder`` of the files whose names fit ``pattern``: ``*.npy``.
+
+    Only who holds the lock of these files may call it: what another process is writing goes too.
+    """
+    name = Path(pattern)
+    for leftover in Path(folder).glob(f".{name.stem}.{'?' * _TAG}{name.suffix}"):
+        leftover.unlink(missing_ok=True)
+
+
+def begin_array(file: Any, shape: tuple[int, ...], dtype: str | type | np.dtype) -> None:
+    """Write the head of a ``.npy`` file, open for bytes, behind which the values are written in parts, in C order.
+
+    That is in place of a memory map: on a full disk a write is an error, a mapped page a killed process.
+    """
+    head = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, head)
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:
@@ -111,8 +133,8 @@ def hash_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal, read in pieces of 1 MiB."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+        while block := file.read(_BLOCK):
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -122,7 +144,7 @@ def hash_json(content: Any) -> str:
 
 
 @contextmanager
-def lock(path: str | Path, timeout: float = -1) -> Iterator[None]:
+def lock(path: str | Path, timeout: float | int = -1) -> Iterator[None]:
     """Hold the lock that belongs to ``path``; another process that asks for it waits.
 
     The lock is the operating system's, on a file ``path.lock``: it is free again when its holder dies.

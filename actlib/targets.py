@@ -103,13 +103,13 @@ def seek(
     ValueError
         If the images do not fit the model, the bounds or the patterns, a layer is unknown, or a number is out of range.
     """
-    energies.as_pairs(model, initial, initial, bounds)
+    energies.check_pairs(model, initial, initial, bounds)
     if not 0 < margin < math.inf:
         raise ValueError(f"margin = {margin}; give a positive number")
     weights = energies.as_weights(model, layers)
     found = {name: tuple(bits.shape) for name, bits in patterns(model, initial, weights).items()}
     if found != (given := {name: tuple(bits.shape) for name, bits in target.items()}):
-        raise ValueError(f"target holds {given}; these images have {found}")
+        raise ValueError(f"target holds {given}; these images have {found}: give as many patterns of these layers")
     sides = {name: bits * 2.0 - 1 for name, bits in target.items()}
     with representation(model, weights, inputs=True) as features:
 

@@ -68,10 +68,12 @@ def as_patterns(patterns: Patterns, name: str = "patterns") -> Packed:
     if isinstance(words, np.ndarray):
         words = torch.from_numpy(np.require(words, requirements=["C", "W"]))
     if words.shape[1] != -(-n_bits // 64):
-        raise ValueError(f"{name} have {words.shape[1]} words each, but {n_bits} bits need {-(-n_bits // 64)}")
+        raise ValueError(
+            f"{name} have {words.shape[1]} words each, but {n_bits} bits need {-(-n_bits // 64)}; give what pack made"
+        )
     if n_bits % 64 and (words.view(torch.int64)[:, -1] >> n_bits % 64).any():
         raise ValueError(
-            f"{name} have a bit set behind bit {n_bits - 1}: n_bits is wrong, or pack did not make the words"
+            f"{name} have a bit set behind bit {n_bits - 1}: n_bits is wrong, or the words are not; give what pack made"
         )
     return Packed(words, n_bits)
 

@@ -4,6 +4,7 @@ Each operation is computed while it is followed, so that shapes are known and a 
 that asks for values is refused.
 """
 
+import traceback
 from operator import attrgetter
 from typing import Any
 
@@ -26,6 +27,7 @@ class Proxy(fx.Proxy):
     ndim = property(lambda self: self.value.ndim)
     dtype = property(lambda self: self.value.dtype)
     device = property(lambda self: self.value.device)
+    mT = property(lambda self: self.transpose(-2, -1))
 
     def size(self, dim: int | None = None) -> Any:
         """Return the shape, or the size of one axis."""
@@ -111,7 +113,7 @@ def follow(model: nn.Module, example: Tensor) -> tuple[Tracer, fx.Node]:
     Raises
     ------
     ValueError
-        If a module cannot be followed, or values decide what is computed.
+        If a module cannot be followed, values decide what is computed, or they leave PyTorch: the line is quoted.
     """
     tracer, checked = Tracer(example), jaxtyping.config.jaxtyping_disable
     # A model whose shapes are checked would not take a proxy for a tensor.
@@ -119,7 +121,27 @@ def follow(model: nn.Module, example: Tensor) -> tuple[Tracer, fx.Node]:
     try:
         graph = tracer.trace(_Root(model))
     except fx.proxy.TraceError as error:
-        raise ValueError(f"{type(model).__name__} decides by values what it computes: {error}") from error
+        raise ValueError(
+            f"{type(model).__name__} decides by values what it computes{_place(error)}; "
+            "exact regions need the same operations for every image"
+        ) from error
+    except TypeError as error:
+        raise ValueError(
+            f"{type(model).__name__} cannot be followed{_place(error)} ({error}); "
+            "compute with PyTorch's functions on tensors alone, without float(), .item() or NumPy"
+        ) from error
     finally:
         jaxtyping.config.update("jaxtyping_disable", checked)
     return tracer, next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
+
+
+def _place(error: Exception) -> str:
+    """Return the line of the network that led to an error: the last call outside of PyTorch and this package."""
+    ours = ("torch.", "actlib.")
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    lines = [
+        summary.line
+        for frame, summary in zip(frames, traceback.extract_tb(error.__traceback__), strict=True)
+        if not f"{frame.f_globals.get('__name__')}.".startswith(ours)
+    ]
+    return f", in {lines[-1]!r}" if lines and lines[-1] else ""

@@ -108,13 +108,21 @@ def fit(
 
 
 def logits(model: nn.Module, images: Tensor, *, batch_size: int = 500) -> Float[Tensor, "n k"]:
-    """Return what ``model`` gives for all images in eval mode, without gradients; its modes are then as before."""
+    """Return what ``model`` gives for all images in eval mode, without gradients; its modes are then as before.
+
+    ``batch_size`` images go through at a time.
+
+    Raises
+    ------
+    ValueError
+        As ``models.prepare``.
+    """
     with hooks.evaluating(model), torch.no_grad():
         return torch.cat([model(models.prepare(model, batch)) for batch in images.split(batch_size)])
 
 
 def predict(model: nn.Module, images: Tensor, *, batch_size: int = 500) -> Int64[Tensor, " n"]:
-    """Return the class with the highest logit for each image, on the model's device."""
+    """Return the class with the highest logit for each image, on the model's device; otherwise as ``logits``."""
     return logits(model, images, batch_size=batch_size).argmax(1)
 
 

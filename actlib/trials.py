@@ -3,11 +3,11 @@
 import functools
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -128,47 +128,67 @@ def run(
     ) as bar:
         if missing:
             shared = folder / f"data-{store.hash_json(sorted(keys[trial] for trial in missing))[:20]}.safetensors"
-            store.require_space(shared, sum(value.nbytes for value in data.values()))
-            with store.lock(shared):
-                weights.save(shared, data, {})
-                make = functools.partial(_make, shared, device)
-                jobs = [(trial, paths[trial]) for trial in missing]
-                try:
-                    for (trial, path), _ in workers.run(make, jobs, executor=executor, n_workers=n_workers):
-                        if (outcome := _restored(path)) is None:
-                            raise OSError(f"{path} cannot be read back; is the cache on a disk that all workers see?")
-                        found[trial] = outcome
-                        bar.update()
-                finally:
-                    shared.unlink(missing_ok=True)
-                    _data.cache_clear()
+            jobs = [(trial, paths[trial]) for trial in missing]
+            for trial, outcome in _trained(jobs, data, shared, device, executor=executor, n_workers=n_workers):
+                found[trial] = outcome
+                bar.update()
     return {trial: found[trial] for trial in trials}
 
 
+def _trained(
+    jobs: list[tuple[Trial, Path]], data: dict[str, Tensor], shared: Path, device: str, **where: Any
+) -> Iterator[tuple[Trial, Outcome]]:
+    """Yield each trial with its outcome, once it is in the cache; the workers find the data in ``shared``."""
+    store.require_space(shared, sum(value.nbytes for value in data.values()))
+    with store.lock(shared):
+        _remove_rests(shared)
+        weights.save(shared, data, {})
+        try:
+            for (trial, path), _ in workers.run(functools.partial(_make, shared, device), jobs, **where):
+                if (outcome := _restored(path)) is None:
+                    raise OSError(f"{path} cannot be read back; is the cache on a disk that all workers see?")
+                yield trial, outcome
+        finally:
+            shared.unlink(missing_ok=True)
+            _data.cache_clear()
+
+
 def _make(shared: Path, device: str, job: tuple[Trial, Path]) -> None:
-    """Train one meta-network with one thread and write its outcome."""
+    """Make the outcome of one trial, unless another process has made it; one of them at a time."""
     trial, path = job
-    with suppress(FileNotFoundError, ValueError):  # another process may have made it since we looked
-        weights.load(path)
-        return
-    data, n_threads = _data(shared), torch.get_num_threads()
+    with store.lock(path.parent / "locks" / path.stem):
+        store.remove_leftovers(path.parent, path.name)
+        with suppress(FileNotFoundError, ValueError):  # another process may have made it since we looked
+            weights.load(path)
+            return
+        _train(shared, device, trial, path)
+
+
+def _train(shared: Path, device: str, trial: Trial, path: Path) -> None:
+    """Train one meta-network with one thread and write its outcome."""
+    data = _data(shared)
     layers = {name: data[f"layer.{name}"] for name in trial.layers}
     train, validation = (data[f"split.{trial.split}.{k}"].numpy() for k in range(2))
     options = trial._asdict()
     for name in ("split", "layers", "seed"):
         del options[name]
-    torch.set_num_threads(1)  # sums do not depend on the machine
-    try:
-        generator = torch.Generator().manual_seed(trial.seed)
-        options |= {"generator": generator, "device": device, "progress": False}
-        judge = meta.fit(layers, data[f"target.{trial.task}"], train, validation, **options)
-        predicted = torch.from_numpy(meta.predict(judge, layers))
-    except Exception as error:
-        error.add_note(f"in {trial}")
-        raise
-    finally:
-        torch.set_num_threads(n_threads)
+    options |= {"generator": torch.Generator().manual_seed(trial.seed), "device": device, "progress": False}
+    with workers.one_thread():
+        try:
+            judge = meta.fit(layers, data[f"target.{trial.task}"], train, validation, **options)
+            predicted = torch.from_numpy(meta.predict(judge, layers))
+        except Exception as error:
+            error.add_note(f"in {trial}")
+            raise
     weights.save(path, {"predicted": predicted}, {"history": judge.history._asdict(), "epoch": judge.epoch})
+
+
+def _remove_rests(shared: Path) -> None:
+    """Remove what killed runs left beside ``shared``: their data, if nobody holds their lock, and parts of files."""
+    for data in shared.parent.glob("data-*.safetensors"):
+        with suppress(TimeoutError), store.lock(data, timeout=0):
+            data.unlink(missing_ok=True)
+    store.remove_leftovers(shared.parent, shared.name)
 
 
 @functools.lru_cache(maxsize=1)

@@ -93,9 +93,14 @@ def vote(
     Parameters
     ----------
     references, others, labels, k, reference_indices, mean
-        As in ``nearest_classes``, with the same errors.
+        As in ``nearest_classes``.
     threshold
         The share, above 0 and at most 1, from which on a vote is decided.
+
+    Raises
+    ------
+    ValueError
+        As ``nearest_classes``, and if the threshold is out of range.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold = {threshold:g}; give a share above 0 and at most 1, such as 0.5")

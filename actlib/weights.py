@@ -63,19 +63,31 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     ValueError
         If the file is truncated, changed or not one of ours; the message names it.
     """
+    state, about, digest = _read(path, tensors=True)
+    if digest != _digest(state):
+        raise ValueError(f"{path} is damaged: its content is not what was written")
+    return state, about
+
+
+def load_about(path: str | Path) -> dict[str, Any]:
+    """Return the ``about`` of a file that ``save`` wrote, from its header alone: the tensors are not looked at.
+
+    Errors as ``load``; a file that was cut short is seen, a changed tensor is not.
+    """
+    return _read(path, tensors=False)[1]
+
+
+def _read(path: str | Path, *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+    """Return the tensors of a file, if they are asked for, its ``about``, and the hash that its tensors should have."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            header = file.metadata()
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator)
-        about = json.loads(header["about"])
-        whole = header["sha256"] == _digest(state)
+            header, names = file.metadata(), file.keys() if tensors else ()
+            state = {name: file.get_tensor(name) for name in names}
+        return state, json.loads(header["about"]), header["sha256"]
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged or foreign ({error})") from error
-    if not whole:
-        raise ValueError(f"{path} is damaged: its content is not what was written")
-    return state, about
 
 
 def _digest(state: dict[str, Tensor]) -> str:
@@ -126,7 +138,9 @@ def read(path: str | Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load has no one error for a file that is not plain weights
-        raise ValueError(f"{path} is no file of plain weights ({type(error).__name__})") from error
+        raise ValueError(
+            f"{path} is no file of plain weights ({type(error).__name__}); get the published one"
+        ) from error
 
 
 @torch.no_grad()
@@ -141,7 +155,7 @@ def fill(model: nn.Module, state: Any, path: str | Path) -> nn.Module:
         If a name or a shape differs; the message names the file and the first three differences.
     """
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no dictionary of tensors")
+        raise ValueError(f"{path} holds no dictionary of tensors; give that of a network's state_dict()")
     own = model.state_dict()
     faults = [f"{k} is missing" for k in own if k not in state and not k.endswith("num_batches_tracked")]
     faults += [f"{k} is not in the network" for k in state if k not in own]

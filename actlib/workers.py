@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+import torch
+
 # So many rounds in a row may lose every one of their jobs before we give up.
 _BARREN_ROUNDS = 3
 
@@ -21,6 +23,17 @@ _BARREN_ROUNDS = 3
 def count() -> int:
     """Return how many CPUs this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread, so that sums do not depend on the machine, and as many as before afterwards."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def refuse_a_second_main() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from actlib import checkpoints, grids, inputs, lenets, models, population_steps, populations, shards, store, weights
 from actlib.data import Images
+from actlib.workers import one_thread
 
 # The modules whose code decides what a setting becomes.
 _CODE = (grids, inputs, lenets, models, population_steps, populations)
@@ -79,7 +80,7 @@ def _digest(values: Tensor) -> str:
 def plan(
     folder: Path, settings: Sequence[grids.Setting], configuration: dict[str, Any], size: int | None
 ) -> shards.Plan:
-    """Return the plan of a run, with as many networks a shard as in the folder if ``size`` leaves it open.
+    """Return the plan of a run, with as many networks a shard as in the folder if ``size`` is None.
 
     Networks of one batch size come together, since they share their steps, and the longest runs first, so that no
     worker has a long one left at the end.
@@ -112,6 +113,7 @@ def hand_over(
         data |= {"test_images": test.images, "test_labels": test.labels}
     needed = n_shards * _shard_bytes(planned) + sum(value.nbytes for value in data.values())
     store.require_space(folder / "plan.json", needed)
+    store.remove_leftovers(folder, _data_path(folder).name)
     weights.save(_data_path(folder), data, {"plan": planned.key})
 
 
@@ -155,24 +157,13 @@ def make(folder: Path, number: int) -> dict[str, list]:
         store.require_space(shards.path(folder, number), _shard_bytes(planned))
         data = _data(folder, planned.key, planned.configuration["device"])
         settings = [grids.Setting(*planned.settings[n]) for n in planned.members[number]]
-        with _one_thread():
+        with one_thread():
             options = {"n_classes": planned.configuration["classes"], "backend": planned.configuration["backend"]}
             state = populations.fit(settings, data.images, data.labels, **options)
             accuracies = populations.accuracies(state, data.test_images, data.test_labels)
         findings = {"accuracy": accuracies.tolist(), "diverged": populations.diverged(state).tolist()}
         shards.write(folder, planned, number, state, findings)
     return findings
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch use one thread, so that sums do not depend on the machine, and as many as before afterwards."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 @contextmanager

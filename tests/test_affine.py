@@ -120,7 +120,7 @@ def test_equal_bits_are_not_enough_where_the_largest_of_a_window_moves():
     model = nn.Sequential(nn.ReLU(), nn.MaxPool1d(2))
     network = piecewise.trace(model, (1, 2))
     x = torch.tensor([[[1.0, 2.0]], [[2.0, 1.0]]])
-    pattern = affine.pattern(model, x)
+    pattern = network.pattern(x)
     assert pattern.same(pattern[[1, 0]], ["0"]).all()
     assert not pattern.same(pattern[[1, 0]]).any()
     torch.testing.assert_close(affine.maps(network, x).weight.flatten(1), torch.tensor([[0.0, 1], [1, 0]]).double())
@@ -144,7 +144,7 @@ def test_units_and_windows_on_a_boundary_are_counted():
     x = torch.tensor([[0.0, 1], [1, 1], [1e-7, -1e-8]], dtype=torch.float64)
     found = affine.maps(model, x)
     assert found.n_boundary.tolist() == [1, 0, 2]
-    assert affine.pattern(model, x).choices["1"].tolist() == [[False, True], [True, True], [True, False]]
+    assert found.pattern.choices["1"].tolist() == [[False, True], [True, True], [True, False]]
     assert affine.verify(model, found, x, step=1.0, generator=seeded()).residuals[1] < 1e-12
     pool = nn.Sequential(nn.ReLU(), nn.MaxPool1d(2))
     ties = torch.tensor([[[1.0, 1, 0, 0.0]], [[-1, -2, 3, 4.0]]])

@@ -137,6 +137,21 @@ def test_what_has_no_answer_is_refused(model, images):
             call()
 
 
+def test_layers_that_do_not_see_each_image_once_are_refused(images):
+    class Half(nn.Module):
+        def __init__(self, n):
+            super().__init__()
+            self.n, self.part = n, nn.Conv2d(3, 2, 3, 2)
+
+        def forward(self, x):
+            return self.part(x[: self.n]) if self.n else x
+
+    with pytest.raises(ValueError, match="layer 'part' was not called once for each image; leave it out of layers"):
+        measure(Half(2), images, progress=False)
+    with pytest.raises(ValueError, match="no layer that down-samples was called; use the model's own forward pass"):
+        measure(Half(0), images, progress=False)
+
+
 def test_layers_that_are_not_called_are_left_out_unless_they_are_named(images):
     class Partly(nn.Module):
         def __init__(self):

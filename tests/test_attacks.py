@@ -100,16 +100,16 @@ def test_on_a_linear_network_the_loss_rises_to_the_closed_form():
     side = 1 - 2 * labels  # a step to class 1 hurts label 0
     margin = side * (images.flatten(1) @ lead - 0.5)
     expected = {"linf": margin + 0.1 * lead.abs().sum(), "l2": margin + 0.1 * lead.norm()}
-    one = attacks.fgsm(model, images, labels, 0.1, value_range=WIDE)
+    one = attacks.fgsm(model, images, labels, 0.1, bounds=WIDE)
     torch.testing.assert_close(loss(model, one.images, labels), torch.log1p(expected["linf"].exp()))
     assert one.n_steps.tolist() == [1] * 9
     for norm in attacks.NORMS:
-        found = attacks.pgd(model, images, labels, 0.1, norm=norm, generator=seeded(), value_range=WIDE).images
+        found = attacks.pgd(model, images, labels, 0.1, norm=norm, generator=seeded(), bounds=WIDE).images
         if norm == "linf":
             torch.testing.assert_close(loss(model, found, labels), torch.log1p(expected[norm].exp()))
         else:  # from a start aside a walk in L2 comes near to the one best point, and no nearer than that
             assert (loss(model, found, labels) <= torch.log1p(expected[norm].exp()) + 1e-12).all()
-        found = attacks.pgd(model, images, labels, 0.1, norm=norm, value_range=WIDE).images
+        found = attacks.pgd(model, images, labels, 0.1, norm=norm, bounds=WIDE).images
         torch.testing.assert_close(loss(model, found, labels), torch.log1p(expected[norm].exp()))
     # In the range each pixel goes as far as it can.
     up = side[:, None] * lead > 0
@@ -166,6 +166,14 @@ def test_early_stop_ends_where_the_published_walk_first_arrives(network, norm, t
     assert calls == [int((first >= k).sum()) for k in range(n_steps)]
 
 
+def test_a_walk_that_has_arrived_everywhere_takes_no_step(network):
+    images = pictures(3)
+    labels = (truth(network, images) + 1) % 5
+    found = attacks.pgd(network, images, labels, 0.08, early_stop=True)
+    assert found.n_steps.tolist() == [0, 0, 0]
+    torch.testing.assert_close(found.images, images, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("norm", attacks.NORMS)
 def test_neither_the_ball_nor_the_range_is_left(network, norm):
     images = pictures(20).float()
@@ -191,7 +199,7 @@ def test_a_stated_range_is_kept_and_eps_is_in_its_units(network):
     options = {"n_steps": 5, "generator": seeded()}
     plain = attacks.pgd(network, images, labels, 8 / 255, **options).images
     options["generator"] = seeded()
-    large = attacks.pgd(scaled, images * 255, labels, 8, value_range=(0, 255), **options).images
+    large = attacks.pgd(scaled, images * 255, labels, 8, bounds=(0, 255), **options).images
     torch.testing.assert_close(large / 255, plain, rtol=0, atol=1e-9)
 
 

@@ -129,7 +129,7 @@ def test_noise_too_large_for_the_range_lies_at_its_ends():
         ({"eps": math.nan}, "eps = nan"),
         ({"eps": torch.ones(3)}, r"eps has shape \(3,\) for 2 images; give one number, or one an image"),
         ({"norm": "l1"}, r"norm = 'l1'; choose one of \('linf', 'l2'\)"),
-        ({"value_range": (1, 0)}, r"value_range = \(1, 0\)"),
+        ({"bounds": (1, 0)}, r"bounds = \(1, 0\)"),
         ({"images": torch.full((2, 1, 2, 2), 1.5)}, r"2 of 2 images leave \[0, 1\], the first is image 0"),
         ({"images": torch.full((2, 4), math.nan)}, "2 of 2 images leave"),
         ({"images": torch.zeros(2, 4, dtype=torch.uint8)}, r"images are torch\.uint8; .* images / 255"),

@@ -126,18 +126,6 @@ def test_the_second_moment_is_not_centred():
     np.testing.assert_allclose(covariance.moments(x).second_moment, x.T @ x / 50, rtol=1e-12)
 
 
-@pytest.mark.parametrize("n", [1, 20, 59])
-def test_merged_moments_are_those_of_all_vectors(n):
-    x = normal(60, 4)
-    x[:n] += 1e4
-    a, b = (covariance.moments(part) for part in x.split([n, 60 - n]))
-    before = a.covariance.clone()
-    for pair in ((a, b), (b, a)):
-        found = covariance.merge(*pair)
-        assert_right(found, x, rtol=1e-10)
-    torch.testing.assert_close(a.covariance, before)
-
-
 def test_the_input_is_left_alone_and_no_gradient_is_followed():
     x = normal(20, 3).requires_grad_()
     before = x.detach().clone()
@@ -237,7 +225,6 @@ BAD[7, 1], BAD[9] = math.nan, math.inf
         (lambda: covariance.moments([X, BAD[:8].float()]), "1 of the 8 samples from sample 30 on .* is sample 37"),
         (lambda: covariance.moments(BAD[8:].reshape(22, 2, 2).numpy(), axis="channels"), "1 of the 22 .* sample 1;"),
         (lambda: covariance.moments(X * 1e200), "squares are infinite; scale"),
-        (lambda: covariance.merge(covariance.moments(X), covariance.moments(X[:, :3])), "length 4, b of 3"),
         (lambda: covariance.pca(covariance.moments(X), 5), "k = 5, but 30 vectors of length 4, centred, define 4"),
         (lambda: covariance.pca(covariance.moments(X), 0), "k = 0, .* choose 1 to 4"),
         (lambda: covariance.pca(covariance.moments(X[:3]), 3), "3 vectors of length 4, centred, define 2 .* 1 to 2"),

@@ -78,6 +78,21 @@ def test_a_layer_without_maps_is_refused():
         fields.receptive_field(models.course_lenet(), "fc1", (1, 28, 28))
 
 
+def test_a_field_without_an_end_and_a_layer_that_is_never_called_are_refused():
+    class Centred(nn.Module):
+        def forward(self, x):
+            return x - x.mean((2, 3), keepdim=True)
+
+    wide = nn.Sequential(nn.Conv2d(1, 1, 1), Centred())
+    with pytest.raises(ValueError, match="the field of 1 is cut off by the border of a 1024 px image"):
+        fields.receptive_field(wide, "1", (1, 32, 32))
+    model = nn.Sequential(nn.Conv2d(1, 1, 3))
+    model.idle = nn.Conv2d(1, 1, 3)
+    model.forward = lambda x: model[0](x)
+    with pytest.raises(ValueError, match="the forward pass never calls idle; choose a layer that it calls"):
+        fields.receptive_field(model, "idle", (1, 28, 28))
+
+
 def test_dilated_pooling_is_refused_by_name():
     model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.MaxPool2d(2, dilation=2))
     with pytest.raises(ValueError, match="1 is max-pooling with dilation 2"):

@@ -134,7 +134,7 @@ def test_missed_agrees_with_a_loop_over_boxes(world, monkeypatch):
     picture = torch.lerp(start, target, 0.5) + 0.4 * torch.rand(
         N, 1, 32, 32, generator=torch.Generator().manual_seed(0)
     )
-    monkeypatch.setattr(forecasts, "_CHUNK", 7)
+    monkeypatch.setattr(forecasts, "_BLOCK", 7)
     found = forecasts.missed(picture, scenes, motion, least=1.5)
     assert 0 < found.missed.sum() < found.pushed.sum()
     for n, box in found.pushed.nonzero().tolist():

@@ -129,3 +129,9 @@ def test_numbers_of_survival_are_checked():
         noise.survival(slab(), torch.zeros(10), 1.0, n_copies=0, generator=seeded())
     with pytest.raises(ValueError, match="no gate"):
         noise.survival(slab(), torch.zeros(10), 1.0, n_copies=5, generator=seeded(), gates=["nobody"])
+
+
+@pytest.mark.parametrize(("rate", "sigma"), [(-1, 0.1), (1, -0.1), (math.nan, 1)])
+def test_a_negative_rate_or_scale_predicts_no_survival(rate, sigma):
+    with pytest.raises(ValueError, match="give a rate and a scale of 0 or more"):
+        noise.predicted_survival(rate, sigma)

@@ -243,7 +243,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"alpha = -1\.0"):
         paths.joint(model, start, end, ["relu1"], -1.0)
     with pytest.raises(ValueError, match="norm = 'l3'; choose"):
-        energies.require_norm("l3")
+        energies.check_norm("l3")
 
 
 def test_layers_that_are_not_called_or_pass_no_gradient_are_named():

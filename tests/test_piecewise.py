@@ -64,6 +64,19 @@ class Pools(nn.Module):
         return self.fc(torch.flatten(F.max_pool1d(self.mean(h).mean(2), 2), 1))
 
 
+class Sized(nn.Module):
+    """A network that asks its samples for their size and computes with its weights before it uses them."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 4, generator=seeded()))
+
+    def forward(self, x):
+        if x.dim() != 2 or x.numel() != 4 * len(x):
+            raise ValueError(f"samples have shape {tuple(x.shape)}; give (n, 4)")
+        return F.linear(x, self.weight.exp()).relu()
+
+
 NETWORKS = {
     "mlp": lambda: (models.mlp((7, 6), input_shape=(1, 3, 3), generator=seeded()), (1, 3, 3)),
     "weight norm": lambda: (models.mlp((7,), input_shape=(1, 3, 3), normalization="weight"), (1, 3, 3)),
@@ -71,6 +84,7 @@ NETWORKS = {
     "lenet5": lambda: (models.lenet5(size=16), (1, 16, 16)),
     "reused": lambda: (Reused(), (5,)),
     "residual": lambda: (Residual(), (4,)),
+    "sized": lambda: (Sized(), (4,)),
     "pools": lambda: (Pools(), (1, 13, 15)),
     "cifar A": lambda: (resnets.cifar(8, widths=(4, 6, 8), size=8), (3, 8, 8)),
     "cifar B": lambda: (resnets.cifar(8, widths=(4, 6, 8), size=8, shortcut="B"), (3, 8, 8)),
@@ -228,7 +242,7 @@ def wrapped(function, *layers, train=False):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (wrapped(F.gelu), r"^gelu: gelu\(\) has no exact linear regions; allowed are linear layers"),
+        (wrapped(F.gelu), r"^gelu: gelu\(\) has no exact linear regions here; allowed are linear layers"),
         (wrapped(lambda x: x, nn.GELU()), "^body.1: GELU has no exact"),
         (wrapped(lambda x: x, nn.ReLU(), nn.Softmax(1)), "^body.2: Softmax"),
         (wrapped(lambda x: x, nn.SELU()), "^body.1: SELU"),
@@ -240,8 +254,16 @@ def wrapped(function, *layers, train=False):
         (wrapped(lambda x: F.dropout(x)), r"dropout\(\) that is not switched off"),
         (wrapped(lambda x: x[:1]), "loses the axis of samples"),
         (wrapped(lambda x: x + x.flip(0)), "do not give the model's output"),
-        (wrapped(lambda x: x if x.sum() > 0 else -x), "decides by values"),
+        (wrapped(lambda x: x if x.sum() > 0 else -x), r"decides by values what it computes, in .*x\.sum\(\) > 0"),
+        (wrapped(lambda x: torch.stack(list(x))), r"decides by values what it computes, in .*list\(x\)"),
+        (wrapped(lambda x: x * float(x.max())), r"cannot be followed, in .*float\(x.max\(\)\).*without float\(\)"),
+        (wrapped(lambda x: torch.from_numpy(x.numpy())), "cannot be followed, in .*from_numpy.* or NumPy"),
+        (wrapped(lambda x: x.real), "^the model: the attribute .real of a value has no exact linear regions here"),
+        (wrapped(lambda x: (x[:, None] @ x[:, None].mT)[:, 0]), r"^matmul: matmul\(\) of 2 values"),
         (wrapped(lambda x: (x, x)), "gives a tuple"),
+        (wrapped(lambda x: x[0], nn.MaxPool1d(2, return_indices=True)), "^body.1: MaxPool1d with return_indices"),
+        (wrapped(lambda x: F.max_pool1d(x, 2, return_indices=True)[0]), r"max_pool1d_with_indices\(\)|return_indices"),
+        (wrapped(lambda x: x, nn.MaxPool1d(2)), r"^body.1: MaxPool1d of one sample of shape \(4,\), without a channel"),
         (wrapped(lambda x: x, nn.Linear(4, 4), nn.BatchNorm1d(4), train=True), "^body.2: BatchNorm1d in train mode"),
         (wrapped(lambda x: x, nn.BatchNorm1d(4, track_running_stats=False)), "^body.1: BatchNorm1d in train mode or"),
         (wrapped(lambda x: x, nn.Dropout(), train=True), "^body.1: Dropout in train mode"),
@@ -250,6 +272,23 @@ def wrapped(function, *layers, train=False):
 def test_what_cannot_be_followed_is_refused_by_its_path(model, message):
     with pytest.raises(ValueError, match=message):
         piecewise.trace(model, (4,))
+
+
+def test_samples_of_another_size_are_refused_with_pytorch_s_words():
+    with pytest.raises(ValueError, match=r"takes no samples of shape \(5,\): .*cannot be multiplied"):
+        piecewise.trace(nn.Linear(4, 2), (5,))
+
+
+def test_a_device_without_float64_has_its_exact_copy_on_the_cpu():
+    with pytest.warns(UserWarning, match="this device has no float64; the exact copy is on the CPU"):
+        network = piecewise.trace(nn.Linear(2, 1), (2,), device=torch.device("mps"))
+    assert network(torch.zeros(1, 2, dtype=torch.float64)).device.type == "cpu"
+
+
+def test_a_transpose_by_its_attribute_is_followed():
+    network = piecewise.trace(wrapped(lambda x: x.view(-1, 2, 2).mT.flatten(1), nn.ReLU()), (4,))
+    x = torch.randn(3, 4, dtype=torch.float64)
+    torch.testing.assert_close(network(x)[:, [0, 2, 1, 3]], network.run(x, until=2)[0])
 
 
 def test_dropout_in_eval_mode_is_the_identity():

@@ -103,6 +103,11 @@ def test_ranked_values_fall_and_the_chosen_one_is_marked_at_its_rank(ax):
     np.testing.assert_array_equal(ax.lines[1].get_xydata(), [[2, 0.5]])
 
 
+def test_ranked_values_may_go_unmarked(ax):
+    plots.ranked(np.array([0.2, 0.9]), ax=ax, label="units")
+    assert len(ax.lines) == 1
+
+
 def test_points_of_each_class_get_one_colour_and_a_name(ax):
     xy = np.random.default_rng(0).normal(size=(6, 2))
     groups = np.array([2, 0, 2, 0, 2, 2])

@@ -282,7 +282,7 @@ def test_the_world_only_scales(monkeypatch):
     small = poses.find(pictures, sides / 64, world=1.0, margin=3 / 64)
     torch.testing.assert_close(small.centres * 64, found.centres, atol=1e-3, rtol=0)
     torch.testing.assert_close(small.overlaps, found.overlaps, atol=1e-4, rtol=0)
-    monkeypatch.setattr(poses, "_CHUNK", 1)
+    monkeypatch.setattr(poses, "_BLOCK", 1)
     alone = poses.find(pictures, sides)
     for one, many in zip(alone, found, strict=True):
         torch.testing.assert_close(one, many, atol=2e-3, rtol=0)

@@ -290,7 +290,7 @@ def test_a_batch_is_its_scenes_one_by_one_and_parts_of_any_size(scenes, motion, 
         single = rectangles.simulate(part(scenes, slice(n, n + 1)))
         for found, expected in zip(single, part(motion, slice(n, n + 1)), strict=True):
             torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
-    monkeypatch.setattr(rectangles, "_CHUNK", 7)
+    monkeypatch.setattr(rectangles, "_BLOCK", 7)
     parts = rectangles.simulate(part(scenes, slice(16)))
     for found, expected in zip(parts, part(motion, slice(16)), strict=True):
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)

@@ -84,7 +84,7 @@ def test_boxes_without_sides_are_left_out():
 def test_leading_shapes_broadcast_and_long_lists_are_as_the_single_pictures(monkeypatch):
     sides, centres, angles = few(n=3)
     moved = centres[:, None] + torch.arange(5.0, dtype=torch.float64)[:, None, None]
-    monkeypatch.setattr(rendering, "_CHUNK", 4)
+    monkeypatch.setattr(rendering, "_BLOCK", 4)
     found = rendering.boxes(sides[:, None], moved, angles[:, None])
     assert found.shape == (3, 5, 64, 64)
     for n in range(3):

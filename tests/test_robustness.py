@@ -166,32 +166,15 @@ def test_on_two_classes_the_ratio_is_the_normal_law_of_the_margin(noise):
         assert (found - expected).abs().max() > 0
 
 
-def test_no_noise_changes_nothing_and_scales_share_their_noise():
+@pytest.mark.parametrize("sigma", [0, 0.4, 0.9])
+def test_no_noise_changes_nothing_and_scales_share_their_noise(sigma):
     nets, state = population()
-    images, sigmas = pictures(), [0, 0.4, 0.9]
-    found = robustness.ratios_by_scale(state, images, sigmas, n_copies=80, generator=seeded(42))
-    assert found.shape == (3, 3, 5)
-    torch.testing.assert_close(found[0], torch.ones_like(found[0]), rtol=0, atol=0)
+    images = pictures()
+    found = robustness.ratios(state, images, sigma=sigma, n_copies=80, generator=seeded(42))
+    assert (sigma > 0) == bool((found < 1).any())
     noise = drawn(80, (1, 28, 28))
-    for k, sigma in enumerate(sigmas):
-        expected = torch.stack([loop(net, images, sigma * noise).double().mean(1) for net in nets])
-        torch.testing.assert_close(found[k], expected, rtol=0, atol=1e-12)
-    assert robustness.ratios_by_scale(nets[0], images, iter(sigmas), n_copies=3, generator=seeded()).shape == (3, 5)
-
-
-@pytest.mark.parametrize("noise", ["common", "independent"])
-def test_running_labels_are_those_of_the_first_copies(noise, monkeypatch):
-    monkeypatch.setattr(perturbations, "_BLOCK", 256)
-    nets, state = population(2)
-    images, counts = pictures(3), [600, 1, 10, 256, 300]
-    found = robustness.convergence(state, images, counts, noise=noise, generator=seeded(42))
-    assert found.shape == (5, 2, 3)
-    whole = robustness.ratios(state, images, n_copies=600, noise=noise, generator=seeded(42))
-    torch.testing.assert_close(found[0], whole, rtol=0, atol=0)
-    if noise == "common":
-        stays = torch.stack([loop(net, images, 0.9 * drawn(600, (1, 28, 28))) for net in nets]).double()
-        for k, count in enumerate(counts):
-            torch.testing.assert_close(found[k], stays[..., :count].mean(2), rtol=0, atol=1e-12)
+    expected = torch.stack([loop(net, images, sigma * noise).double().mean(1) for net in nets])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
 def test_repeats_spread_as_the_binomial_law_says():
@@ -199,9 +182,10 @@ def test_repeats_spread_as_the_binomial_law_says():
     net[1].bias.data.zero_()
     images = torch.full((400, 1, 2, 2), 0.5, dtype=torch.float64)
     options = {"noise": "independent", "sigma": 2.0, "generator": seeded()}
-    for count, labels in zip((25, 100), robustness.convergence(net, images, [25, 100], **options), strict=True):
+    for n_copies in (25, 100):
+        labels = robustness.ratios(net, images, n_copies=n_copies, **options)
         p = labels.mean().item()
-        assert abs(labels.std().item() / math.sqrt(p * (1 - p) / count) - 1) < 0.15
+        assert abs(labels.std().item() / math.sqrt(p * (1 - p) / n_copies) - 1) < 0.15
     shared = robustness.ratios(net, images, sigma=2.0, n_copies=25, generator=seeded())
     assert shared.std() == 0
 
@@ -287,7 +271,7 @@ def test_images_generators_and_weights_are_left_alone():
     [
         ({"sigma": -1}, "sigma = "),
         ({"sigma": math.inf}, "sigma = "),
-        ({"n_copies": 0}, "counts of copies"),
+        ({"n_copies": 0}, "n_copies = 0"),
         ({"noise": "shared"}, "choose 'common' or 'independent'"),
         ({"images": torch.rand(28, 28)}, "add the missing axis"),
         ({"images": torch.rand(1, 1, 28, 28) * 3}, r"not in \[0, 1\]"),
@@ -299,11 +283,3 @@ def test_what_cannot_be_meant_is_refused(untyped, options, message):
     options = {"images": torch.rand(1, 1, 28, 28), "generator": seeded()} | options
     with pytest.raises(ValueError, match=message):
         robustness.ratios(models.lenet5(), **options)
-
-
-def test_empty_lists_are_refused():
-    net, images = lenet(), pictures(1)
-    with pytest.raises(ValueError, match="counts of copies"):
-        robustness.convergence(net, images, [], generator=seeded())
-    with pytest.raises(ValueError, match="sigma = "):
-        robustness.ratios_by_scale(net, images, [], generator=seeded())

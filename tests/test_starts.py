@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_scenes(dtype):
 
 
 def test_long_lists_are_drawn_part_by_part(monkeypatch):
-    monkeypatch.setattr(starts, "_CHUNK", 8)
+    monkeypatch.setattr(starts, "_BLOCK", 8)
     scenes = starts.sample(19, generator=generator(), n_boxes=4)
     assert scenes.angles.shape == (19, 4)
     assert separation(scenes)[:, ~np.eye(4, dtype=bool)].min() >= 0.5 - 1e-4

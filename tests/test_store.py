@@ -42,6 +42,23 @@ with store.atomic({str(path)!r}) as temporary:
     process.wait()
     process.stdout.close()
     assert path.read_bytes() == b"old"
+    left = set(tmp_path.iterdir()) - {path}
+    assert len(left) == 1
+    store.remove_leftovers(tmp_path, "b.bin")
+    assert left < set(tmp_path.iterdir())
+    store.remove_leftovers(tmp_path, path.name)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("dtype", ["float32", np.uint64, np.dtype("int16")])
+def test_an_array_written_in_parts_is_the_one_that_numpy_writes(tmp_path, dtype):
+    array = np.arange(24).reshape(4, 3, 2).astype(dtype)
+    with open(tmp_path / "parts.npy", "wb") as file:
+        store.begin_array(file, array.shape, dtype)
+        for part in (array[:1], array[1:]):
+            file.write(part.tobytes())
+    np.save(tmp_path / "whole.npy", array)
+    assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
 def test_atomic_keeps_the_suffix_that_writers_look_at(tmp_path):

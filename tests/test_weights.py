@@ -61,11 +61,12 @@ def test_safetensors_itself_reads_what_save_wrote(path):
         assert file.get_tensor("n") == 7
 
 
+@pytest.mark.parametrize("read", [weights.load, weights.load_about])
 @pytest.mark.parametrize("length", [0, 5, 100, -1])
-def test_a_truncated_file_is_refused(path, length):
+def test_a_truncated_file_is_refused(path, length, read):
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(ValueError, match=r"net.safetensors is damaged or foreign"):
-        weights.load(path)
+        read(path)
 
 
 def test_one_changed_bit_is_seen(path):
@@ -74,6 +75,7 @@ def test_one_changed_bit_is_seen(path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"net.safetensors is damaged: its content is not what was written"):
         weights.load(path)
+    assert weights.load_about(path) == {"loss": [0.5], "key": "k"}  # the header alone
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"about": "{", "sha256": ""}])

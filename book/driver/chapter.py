@@ -1,6 +1,7 @@
 """A chapter with the parameters of one profile, and the folders of a book."""
 
 import ast
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,11 @@ class Book(NamedTuple):
     def build(self) -> Path:
         """The folder of what can be built again."""
         return self.root / "book" / "_build"
+
+    @property
+    def python_path(self) -> str:
+        """What ``PYTHONPATH`` is in a process that is to import this book's package and no other."""
+        return os.pathsep.join(filter(None, [str(self.root), os.environ.get("PYTHONPATH")]))
 
     def record(self, profile: str, slug: str) -> Path:
         """Return the path of a chapter's record."""

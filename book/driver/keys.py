@@ -41,21 +41,21 @@ def imports(book: Book, sources: Iterable[str]) -> list[str]:
     found: set[str] = set()
     waiting = ["__init__"]
     for source in sources:
-        waiting += _imported(source)
+        waiting += imported(source)
     while waiting:
         name = waiting.pop()
         path = package / f"{name}.py"
         if name not in found and path.is_file():
             found.add(name)
             try:
-                waiting += _imported(path.read_text(encoding="utf-8"))
+                waiting += imported(path.read_text(encoding="utf-8"))
             except SyntaxError as error:
                 raise BuildError(f"actlib/{name}.py", f"SyntaxError: {error.msg}, line {error.lineno}") from error
     return sorted(found)
 
 
 @cache  # each chapter asks for the same modules
-def _imported(source: str) -> tuple[str, ...]:
+def imported(source: str) -> tuple[str, ...]:
     """Return what one source imports of the package, anywhere in it: modules, and perhaps names that are none."""
     names = []
     for node in ast.walk(ast.parse(source)):
@@ -101,10 +101,9 @@ def _kept(path: Path, code: list[list[str]]) -> dict[str, str]:
 
 def _ask(book: Book, names: list[str]) -> dict[str, str]:
     """Return the states of those of ``names`` that are data sets; under the empty name why the package has none."""
-    path = os.pathsep.join([str(book.root), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-c", _ASK, json.dumps(names)],
-        env={**os.environ, "PYTHONPATH": path}, cwd=book.root, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": book.python_path}, cwd=book.root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
         raise BuildError(

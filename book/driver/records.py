@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 from typing import Any
 
@@ -18,7 +17,7 @@ _BYTES = 170_000  # of a recorded picture, so that a chapter's six stay under 1 
 
 
 def read(book: Book, profile: str, slug: str) -> dict[str, Any] | None:
-    """Return a chapter's record in a profile, or None where there is none."""
+    """Return a chapter's record in a profile, or None where there is none; BuildError if it is damaged."""
     path = book.record(profile, slug)
     try:
         return store.read_json(path) if path.is_file() else None
@@ -59,6 +58,7 @@ def gaps(record: dict[str, Any] | None, events: list[Event]) -> list[str]:
 def write(book: Book, chapter: Chapter, events: list[Event], seconds: float) -> None:
     """Write the record of a run: numbers as JSON and, for ``real`` and ``paper``, the figures beside it."""
     path = book.record(chapter.profile, chapter.slug)
+    store.remove_leftovers(path.parent, path.name)
     figures = {} if chapter.profile == "quick" else _figures(book, chapter, events)
     made = [event.payload for event in events if event.kind == "provenance"]
     content = {
@@ -80,9 +80,11 @@ def write(book: Book, chapter: Chapter, events: list[Event], seconds: float) -> 
 def _figures(book: Book, chapter: Chapter, events: list[Event]) -> dict[str, dict[str, Any]]:
     """Write the figures into a fresh folder that takes the old one's place, pictures as WebP; return their payloads."""
     folder = book.record(chapter.profile, chapter.slug).with_suffix("")
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
+    # One build at a time holds the lock, so these names are ours: what a killed one left under them goes.
+    fresh, old = (folder.with_name(f".{folder.name}.{word}") for word in ("fresh", "old"))
     found = {}
     shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
     fresh.mkdir(parents=True)
     try:
         for event in events:
@@ -93,11 +95,13 @@ def _figures(book: Book, chapter: Chapter, events: list[Event]) -> dict[str, dic
                 else:
                     store.write_bytes(fresh / file, webp(event.content))
                 found[event.payload["name"]] = {**event.payload, "file": f"{folder.name}/{file}"}
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.is_dir():
+            folder.replace(old)
         if found:
             fresh.replace(folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return found
 
 

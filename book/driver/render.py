@@ -21,7 +21,7 @@ from actlib import store
 from driver import BuildError, keys
 from driver.chapter import Book
 
-_WARNING = re.compile(r"^(?:(?P<path>\S.*?):(?:(?P<line>\d*):)? )?(?P<kind>WARNING|ERROR|CRITICAL): (?P<cause>.*)$")
+_WARNING = re.compile(r"^(?:(?P<path>\S.*?):(?:(?P<line>\d*):)? )?(?:WARNING|ERROR|CRITICAL): (?P<cause>.*)$")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # Two things that take seconds and change nothing: jsonschema imports the grammars of a kind of address that no setting
 # of ours has, and does without them; pybtex asks every installed package for its plugins, again for each reference.
@@ -113,8 +113,7 @@ def _run(book: Book, folder: Path, *, warnings_are_errors: bool) -> list[tuple[s
     command = [sys.executable, "-c", _CALL, "build", str(book.build / "src"), "--path-output", str(folder)]
     command += ["--config", str(book.root / "_config.yml"), "--toc", str(book.root / "book" / "_toc.yml")]
     command += ["-n", "--keep-going", *(["-W"] if warnings_are_errors else [])]
-    paths = [str(book.root), *filter(None, [os.environ.get("PYTHONPATH")])]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "ACTLIB_STALE_RECORDS": ",".join(_stale(book))}
+    env = {**os.environ, "PYTHONPATH": book.python_path, "ACTLIB_STALE_RECORDS": ",".join(_stale(book))}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=book.root)
     log = _COLOURS.sub("", done.stdout + done.stderr)
     store.write_bytes(book.build / "sphinx.log", log.encode())

@@ -97,12 +97,11 @@ def _cells(chapter: Chapter) -> list[tuple[int, str, list[str]]]:
 def environment(book: Book, chapter: Chapter, stale: list[str], options: Options) -> dict[str, str]:
     """Return the environment of a chapter: this checkout's package and style, and a share of the processors."""
     env = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
-    paths = [str(book.root), env.get("PYTHONPATH")]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # One thread is the budget of quick, and makes its numbers the same however many chapters run at once.
     share = 1 if chapter.profile == "quick" else max(1, cores // options.jobs)
     env |= {
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "PYTHONPATH": book.python_path,
         "PYTHONHASHSEED": "0",
         "OMP_NUM_THREADS": env.get("OMP_NUM_THREADS") or str(share),
         "MATPLOTLIBRC": str(book.root / "book" / "matplotlibrc"),

@@ -53,7 +53,13 @@ def write(book: Book, slug: str) -> Path:
 
 
 def deck(page: Path) -> str:
-    """Return the slides of the chapter that ``page`` shows, as one HTML file with its pictures within."""
+    """Return the slides of the chapter that ``page`` shows, as one HTML file with its pictures within.
+
+    Raises
+    ------
+    BuildError
+        If the page has no title, or a picture is missing.
+    """
     article = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select_one("article section")
     if article is None or article.h1 is None:
         raise BuildError(page.stem, "its page has no title; build the site again")
