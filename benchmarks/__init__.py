@@ -1,4 +1,10 @@
-"""Timed jobs: ours beside its peers in one process. ``python -m benchmarks`` runs them all."""
+"""Timed jobs: ours beside its peers in one process. ``python -m benchmarks`` runs them all.
+
+Each module of this folder has ``rows(device)``, and constants that the page of timings prints, made of nothing but
+literals and other constants: ``ASKED``, what is to be reached, in words, by device where that matters or the job does
+not run on all; ``KINDS``, which of its peers are none but a ``bound``, a ``target``, an ``estimate`` of few calls, or
+``quoted``; ``MISSED``, why a row that begins so misses its target.
+"""
 
 import gc
 from collections.abc import Callable

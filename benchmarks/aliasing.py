@@ -20,6 +20,11 @@ from benchmarks import Row, interleaved, ratio
 N_ROUNDS = 7
 # The most, in times of the bound and of the forward pass.
 OF_FFT, OF_FORWARD = 2.0, {"literal": 6.0, "corrected": 3.0}
+ASKED = (
+    f"categories within {OF_FFT:g} times the transforms that they need; a ResNet-34 within {OF_FORWARD['literal']:g} "
+    f"forward passes by the literal rule, {OF_FORWARD['corrected']:g} by the corrected one"
+)
+KINDS = {"transforms": "bound", "forward": "bound"}
 _BLOCK = 40
 
 

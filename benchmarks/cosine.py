@@ -23,6 +23,8 @@ from benchmarks import Row, interleaved, ratio
 
 N_REFERENCES, N_OTHERS, N_VALUES, N_CLASSES = 200, 74_246, 4_096, 200
 SHARE = 0.6
+ASKED = f"{SHARE:.0%} of what the machine can do at all"
+KINDS = {"blocked product": "bound"}
 # A call takes a second or two.
 N_ROUNDS = 9
 # Vectors a block of the plain product, and the sides of square ones.

@@ -20,6 +20,7 @@ N_ROUNDS = 5
 SIZES = {"pool2": 256, "fc1": 120, "fc2": 84, "fc3": 10}
 BATCH, RATE = 128, 1e-3
 MOST = 1.0
+ASKED = "at most the time of the loop over a DataLoader"
 
 
 def rows(device: str, n: int = 1600) -> list[Row]:

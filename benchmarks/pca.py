@@ -7,9 +7,6 @@ of its own default size, and multiplied. On a GPU the same file is read, and the
 """
 
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -22,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from actlib import covariance, store
 from benchmarks import Row, interleaved, ratio
+from benchmarks._memory import watched
 
 # A call takes half a minute.
 N_ROUNDS = 3
@@ -29,30 +27,14 @@ N_COMPONENTS = 50
 MOST_ERROR = 1e-6
 MOST_MEMORY = 1e9
 LEAST_SPEED_UP = {"IncrementalPCA": 5, "cuda": 20}
+ASKED = {
+    "cpu": f"not slower than scikit-learn, {LEAST_SPEED_UP['IncrementalPCA']} times as fast as IncrementalPCA, "
+    f"variances right to {MOST_ERROR:g} of their sum, below {MOST_MEMORY / 1e9:g} GB",
+    "cuda": f"{LEAST_SPEED_UP['cuda']} times as fast as the CPU, variances right to {MOST_ERROR:g} of their sum",
+}
+KINDS = {"IncrementalPCA": "estimate"}
 
-# What the process itself holds; pages of the file do not count, because the system takes them back when it needs them.
-MEMORY = """
-import sys, threading, time
-from pathlib import Path
-import numpy as np
-import torch
-from actlib import covariance
-
-def held():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024
-
-def watch():
-    while True:
-        sizes.append(held())
-        time.sleep(0.005)
-
-torch.set_num_threads(int(sys.argv[3]))
-sizes = [held()]
-threading.Thread(target=watch, daemon=True).start()
-covariance.pca(covariance.moments(np.load(sys.argv[1], mmap_mode="r")), int(sys.argv[2]))
-print(max(sizes) - sizes[0])
-"""
+FROM_FILE = 'module.pca(module.moments(np.load(sys.argv[1], mmap_mode="r")), int(sys.argv[2]))'
 
 
 def rows(device: str, n: int = 50_000, d: int = 4096) -> list[Row]:
@@ -135,10 +117,7 @@ def _memory(path: Path) -> float | None:
     """Return the bytes that a process of its own needs above its imports, or None where the system does not say."""
     if not Path("/proc/self/status").exists():
         return None
-    n_threads = str(torch.get_num_threads())
-    command = [sys.executable, "-c", MEMORY, str(path), str(N_COMPONENTS), n_threads]
-    environment = os.environ | {"OMP_NUM_THREADS": n_threads}
-    return float(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
+    return watched("covariance", FROM_FILE, path, N_COMPONENTS)[0]
 
 
 def _on_gpu(path: Path, device: str) -> Row:

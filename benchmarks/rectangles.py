@@ -18,6 +18,11 @@ N_ROUNDS = 5
 N_SCENES, N_LOOP, SEED = 4096, 20, 0
 # Scenes a second, and how many times as fast as the loop.
 SIMULATED, DRAWN, FASTER = {"cpu": 500, "cuda": 20_000}, {"cpu": 200, "cuda": 2_000}, 20
+ASKED = {
+    "cpu": f"{SIMULATED['cpu']:,} scenes/s, {FASTER} times as fast as the loop; {DRAWN['cpu']:,} drawn/s",
+    "cuda": f"{SIMULATED['cuda']:,} scenes/s, {FASTER} times as fast as the loop; {DRAWN['cuda']:,} drawn/s",
+}
+KINDS = {"plain loop": "estimate", "time allowed": "target"}
 # Pixels: rounding, which a row of collisions makes larger.
 SAME = 1e-6
 PLAIN = Path(__file__).parents[1] / "tests" / "boxes.py"

@@ -21,6 +21,12 @@ FASTER = 5
 SAME = 1 / N_COPIES
 # All networks that survive in the full grid, and what their labels may take on a GPU.
 N_NETWORKS, N_PAIRS, SECONDS = 3973, 200, 300
+ASKED = {
+    "cpu": f"common noise {FASTER} times as fast as a loop over pairs, independent noise no slower",
+    "cuda": f"common noise {FASTER} times as fast as a loop over pairs, independent noise no slower; the labels of "
+    f"{N_NETWORKS:,} networks in {SECONDS} s",
+}
+KINDS = {"time allowed": "target"}
 
 
 def rows(device: str, n: int = 100) -> list[Row]:

@@ -28,6 +28,11 @@ N_POINTS, N_ROUNDS, N_SEGMENTS = 20_001, 5, 64
 # Points of the grid that go through the network at a time.
 N_BLOCK = 2_000
 RELUCENT = 85
+ASKED = {
+    "cpu": f"{RATE:,} regions/s in a small network; a million regions below {MOST_MEMORY / 1e9:g} GB; segments "
+    f"{SPEED_UP} times as fast as a grid of {N_POINTS:,} points"
+}
+KINDS = {"relucent, quoted": "quoted"}
 
 MEMORY = """
 import resource

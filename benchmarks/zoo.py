@@ -32,6 +32,10 @@ from benchmarks import Row, interleaved, ratio
 N_ROUNDS = 5
 UNIT = 10_000
 AGAINST_ORIGINAL, AGAINST_TENSORS, ON_GPU = 2.5, 1.5, 100
+ASKED = {
+    "cpu": f"{AGAINST_ORIGINAL} times as fast as the original loop, {AGAINST_TENSORS} times a loop over tensors",
+    "cuda": f"a population {ON_GPU} times as fast as the original loop",
+}
 # Multiplications and additions for one image, forward and backward, of the layers as they are written.
 _FLOP = 2 * (2 * 86_400 + 3 * 153_600 + 3 * 41_640)
 _WHOLE_GRID = 20_480 * 60_000

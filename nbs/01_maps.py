@@ -28,7 +28,7 @@ answers. Nobody told the network what they have in common. (Recorded run; the la
 - Say how many numbers each layer holds.
 - Test a sentence about single {term}`channels <channel>` with a number and a control, and avoid the trap of reporting
   the best of many.
-- Lay a map on the image where its units look.
+- Lay a map on the image where its {term}`units <unit>` look.
 
 **You need** Python with a little PyTorch, and to know what a convolution is. **Time:** 25 minutes to read, one minute to
 run. **Document:** the first half of the lecture "Looking at activations" {cite:p}`fleuret-activations`, slides 1 to 6 and
@@ -140,7 +140,7 @@ The three networks read {glue:text}`F1-lenet-maps/accuracy:.1%` of the test imag
 
 :::{admonition} Guess first
 :class: tip
-The rows of the next figure are the outputs of *convolution, ReLU, max-pooling, convolution, ReLU*. Red is positive,
+The rows of the next figure are the outputs of *convolution, {term}`ReLU`, max-pooling, convolution, ReLU*. Red is positive,
 blue is negative, white is zero. Which rows hold blue? In which row do you expect to lose the digit?
 :::
 """
@@ -265,8 +265,8 @@ and widens again.) Only at the very end it averages every map to one number and 
 
 The lecture goes on with AlexNet {cite:p}`krizhevsky-2012` and ResNet-152 {cite:p}`he-2016-residual` on a photograph. Their
 ImageNet weights do not come with this book. Where you have the files, `weights.imagenet("resnet152")` loads them, and
-a run on photographs shows those networks in the two figures below. Otherwise they show a **stand-in** that we train: a
-residual network. On this page it has {glue:text}`F3-resnet152-maps/depth` layers and learns what the parameter `colour` names,
+a run on photographs shows those networks in the two figures below. Otherwise they show a **{term}`stand-in`** that we train: a
+{term}`residual network`. On this page it has {glue:text}`F3-resnet152-maps/depth` layers and learns what the parameter `colour` names,
 drawn shapes unless you change it. In the recorded run it has {recorded}`F3-resnet152-maps/depth` layers, learns the
 {recorded}`F3-resnet152-maps/classes` classes of Tiny ImageNet from images 64 pixels wide, a part of the training set, and is
 then shown larger photographs.
@@ -992,7 +992,7 @@ report.check(
 r"""
 ## Go further
 
-- Zeiler and Fergus {cite:p}`zeiler-2014` project activations back to the image, another way to ask what a unit sees.
+- Zeiler and Fergus {cite:p}`zeiler-2014` project {term}`activations <activation>` back to the image, another way to ask what a unit sees.
 - Bau and colleagues {cite:p}`bau-2017` measure the meaning of units with labelled parts of images, and find that a rotation
   of the channels destroys part of it.
 - Morcos and colleagues {cite:p}`morcos-2018` ask whether selective units matter for the result, and find that they do not

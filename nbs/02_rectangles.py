@@ -11,7 +11,7 @@ r"""
 (ch-rectangles)=
 # Can a network learn physics from pictures?
 
-**Yes. In our recorded run it draws the pulled box within half a pixel of its true place in most scenes, and keeps it a box with soft edges. It is worst where boxes push each other. Inside, some channels come to lose the part that will move, and others to hold it, and the network relies more on the latter.**
+**Yes. In our recorded run it draws the pulled box within half a pixel of its true place in most scenes, and keeps it a box with soft edges. It is worst where boxes push each other. Inside, some {term}`channels <channel>` come to lose the part that will move, and others to hold it, and the network relies more on the latter.**
 
 ```{figure} ../results/real/02_rectangles/fig-rectangles-predictions.webp
 :name: fig-rectangles-hero
@@ -89,7 +89,7 @@ def of(what):
 r"""
 ## The game
 
-Ten rectangles lie in a square world, 64 units wide, and do not overlap. One is grabbed at a point and pulled upward with a constant force. The world is seen from above, so nothing falls. Boxes have mass and inertia, a thick fluid brakes them, and they bounce off each other and off the walls. The document gives no numbers for this, so [`rectangles`](../book/api.md) has its own.
+Ten rectangles lie in a square world, 64 {term}`units <unit>` wide, and do not overlap. One is grabbed at a point and pulled upward with a constant force. The world is seen from above, so nothing falls. Boxes have mass and inertia, a thick fluid brakes them, and they bounce off each other and off the walls. The document gives no numbers for this, so {py:mod}`rectangles <actlib.rectangles>` has its own.
 """
 
 # %%

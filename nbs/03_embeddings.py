@@ -197,7 +197,7 @@ Rand index of {glue:text}`F12-pca-kmeans/clusters:.2f` (one is perfect, zero is 
 ## What t-SNE makes small
 
 t-SNE {cite:p}`vandermaaten-2008` does not ask where a point lies, only who its neighbours are. It turns the distances in the
-full space into a probability for each pair, the **affinity** $p_{ij}$: high for neighbours, almost zero for all
+full space into a probability for each pair, the **{term}`affinity`** $p_{ij}$: high for neighbours, almost zero for all
 others. How far "neighbour" reaches differs from point to point, and is set by the {term}`perplexity`: roughly, how many neighbours each
 point has. In the picture it does the same with another curve, $q_{ij}$. Then it moves the points of the picture until the two tables agree, that is, until
 their {term}`Kullback-Leibler divergence` is small:
@@ -685,7 +685,7 @@ more separation than there is.
 ## Photographs, layer by layer
 
 Digits are easy. On CIFAR-10 the lecture's network has {published}`F14-tsne-resnet66/layers` layers and never makes its maps smaller; the
-lecture says neither its width nor its accuracy. Here a residual network stands in for it. On this page it has
+lecture says neither its width nor its accuracy. Here a {term}`residual network` stands in for it. On this page it has
 {glue:text}`F14-tsne-resnet66/depth` layers and learns ten drawn shapes, whose place, size and colour change. The recorded run shows CIFAR-10
 in a network with {recorded}`F14-tsne-resnet66/depth` layers; with fewer than the lecture's it is a published one {cite:p}`he-2016-residual`, which halves its
 maps twice.

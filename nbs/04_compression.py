@@ -25,9 +25,9 @@ published. Lines: ours, with the correct directions (top) and with the same dire
 
 :::{admonition} What you will be able to do
 :class: tip
-- Put a compression layer behind any layer of a network, and measure what the network still knows.
+- Put a {term}`compression layer` behind any layer of a network, and measure what the network still knows.
 - Say what centring, the order of the values and the training of the network each do to it.
-- Recognise random directions by how much of the squared length of an activation they keep.
+- Recognise random directions by how much of the squared length of an {term}`activation` they keep.
 - Compare two layers at an equal share of the directions, and at an equal share of the variance.
 
 **You need** the idea of {term}`PCA` and some PyTorch. **Time:** 30 minutes to read, one minute to run. **Document:** the first half of
@@ -86,7 +86,7 @@ In 2018 a team took part in the Adversarial Vision Challenge: images of 64 x 64 
 networks of others. The *baseline* is a {term}`residual network` of the second kind {cite:p}`he-2016-identity`
 with 18 layers. The *ALP network* has 50, and learned with adversarial logit pairing {cite:p}`kannan-2018` (it is trained
 to give an image and its attacked copy similar outputs), which makes it robust. Their wiki page
-lists the sizes of all layers. Its shapes are height, width, channels; PyTorch writes the channels first.
+lists the sizes of all layers. Its shapes are height, width, {term}`channels <channel>`; PyTorch writes the channels first.
 
 We build both networks, send one empty image through, and note the shapes.
 """
@@ -693,7 +693,7 @@ Missing centring alone explains nothing: {glue:text}`A4-plot/distance-uncentred:
 {recorded}`A4-plot/distance-uncentred`). We cannot run their network, so this is no proof. But a PCA that works does not look like that in any layer that we
 tried, and one in the wrong order does.
 
-The table below fills the document's blank cells with what our stand-in gives at the same kept share, with the recipe that we suspect (scrambled, no centring) and with the
+The table below fills the document's blank cells with what our {term}`stand-in` gives at the same kept share, with the recipe that we suspect (scrambled, no centring) and with the
 correct one. At
 a half of `act5_block3` the difference is {glue:text}`A3-compression/act5-2048:.1%` against {glue:text}`A3-compression/act5-2048-pca:.1%` (recorded {recorded}`A3-compression/act5-2048` against
 {recorded}`A3-compression/act5-2048-pca`).

@@ -11,7 +11,7 @@ r"""
 (ch-similarity)=
 # Do images of one class draw together?
 
-**Yes: from layer to layer the angle between two activations tells better whether two images are of one class, in a trained network and not in an untrained
+**Yes: from layer to layer the angle between two {term}`activations <activation>` tells better whether two images are of one class, in a trained network and not in an untrained
 one. But a histogram of counts for one image hides it, and a fifth of the classes is no sample.**
 
 ```{figure} ../results/real/05_similarity/fig-similarity-depth.webp
@@ -27,7 +27,7 @@ reference images. (Recorded run.)
 - Compare activations by {term}`cosine similarity`, and say what the mean of a layer does to it.
 - Turn histograms into numbers with a scale: {term}`AUROC`, {term}`d' <d-prime>` and {term}`precision at k`.
 - Tell a sample that represents the classes from one that does not.
-- Know what a random projection keeps, before you praise PCA for it.
+- Know what a random projection keeps, before you praise {term}`PCA` for it.
 - Let stored activations vote, as the team's LESCI layer does, and judge the vote.
 
 **You need** the chapter [](#ch-embeddings) or some PyTorch. **Time:** 25 minutes to read, one minute to run. **Document:** the second half of a wiki page of a team
@@ -80,7 +80,7 @@ r"""
 ## The network and its images
 
 The team looked at a ResNet-50 that had been trained to be robust {cite:p}`kannan-2018` on {published}`A5-cosine-block3/classes` classes. Its weights are made for another library,
-so a smaller residual network stands in {cite:p}`he-2016-identity`, the one of [](#ch-compression). It is trained in the usual way, not to be robust. On this page it learns {glue:text}`A5-cosine-block3/classes`
+so a smaller {term}`residual network` stands in {cite:p}`he-2016-identity`, the one of [](#ch-compression). It is trained in the usual way, not to be robust. On this page it learns {glue:text}`A5-cosine-block3/classes`
 classes of drawn shapes from {glue:text}`A5-cosine-block3/images:,` images; in the recorded run {recorded}`A5-cosine-block3/classes` classes of Tiny ImageNet from
 {recorded}`A5-cosine-block3/images` photographs.
 """
@@ -387,7 +387,7 @@ hundred most similar {glue:text}`A5-cosine-block3/precision-100:.0%` (recorded {
 ## Layer by layer
 
 "The histograms clearly show the gain of 'classification information' with increasing depth", says the document of the same picture for each layer.
-Ours are the image (`input`), the first convolution (`conv1`), the four blocks (`layer1` to `layer4`), the last ReLU (`relu`), the mean of each map (`flatten`) and the logits (`fc`).
+Ours are the image (`input`), the first convolution (`conv1`), the four blocks (`layer1` to `layer4`), the last {term}`ReLU` (`relu`), the mean of each map (`flatten`) and the logits (`fc`).
 
 :::{admonition} Guess first
 :class: tip

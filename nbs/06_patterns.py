@@ -11,7 +11,7 @@ r"""
 (ch-patterns)=
 # Who is active, and how often?
 
-**Before training, two numbers of the images predict it for every layer. By default the units of a deep network end up always or never active; batch normalisation keeps them at one half. But units that are
+**Before training, two numbers of the images predict it for every layer. By default the units of a deep network end up always or never active; {term}`batch normalisation` keeps them at one half. But {term}`units <unit>` that are
 active half the time are no coins, and they do not make a network learn.**
 
 ```{figure} ../results/real/06_patterns/fig-patterns-saturated.webp
@@ -71,7 +71,7 @@ rng = np.random.default_rng(seed)
 r"""
 ## How often is a unit active?
 
-A ReLU passes a value on or puts a zero in its place. Keep only which of the two, and a layer with {published}`S2.1-actprob/units` units becomes a {term}`pattern` of as many bits: $a_i = 1$ where $f_i > 0$, and
+A {term}`ReLU` passes a value on or puts a zero in its place. Keep only which of the two, and a layer with {published}`S2.1-actprob/units` units becomes a {term}`pattern` of as many bits: $a_i = 1$ where $f_i > 0$, and
 $a_i = 0$ elsewhere. The share of images for which a unit is active is its {term}`activation probability` $P_A$. The study draws a histogram of it for each of
 {published}`S2.1-actprob/layers` hidden layers, before training: near one half in the first layer, about uniform in the second, and two spikes at zero and one "starting after the {published}`S2.1-actprob/saturated-from-layer`
 layer". It guesses that such saturation makes a network hard to train.
@@ -138,14 +138,14 @@ active = {kind: np.concatenate(found, axis=1) for kind, found in active.items()}
 
 # %% [markdown]
 r"""
-The histograms can be predicted. Over the images the pre-activation of a unit is about Gaussian, with a mean $m$ and a variance $v$ of its own, so $P_A = \Phi(m / \sqrt v)$. Over random units $m$ is Gaussian and $v$
+The histograms can be predicted. Over the images the {term}`pre-activation` of a unit is about Gaussian, with a mean $m$ and a variance $v$ of its own, so $P_A = \Phi(m / \sqrt v)$. Over random units $m$ is Gaussian and $v$
 nearly constant. Hence
 
 $$
 P_A = \Phi(\kappa Z), \qquad \kappa^2 = \frac{c}{1 - c},
 $$
 
-with $Z$ standard normal, where $c$ is the correlation of the pre-activations of two images, on average. A small $\kappa$ makes a hump at one half, $\kappa = 1$ the uniform law, a large one two spikes. From the
+with $Z$ standard normal, where $c$ is the correlation of the pre-activations of two images, on average. A small $\kappa$ makes a hump at one half, $\kappa = 1$ the {term}`uniform law`, a large one two spikes. From the
 data we need two numbers: the correlation of two images as inputs and the mean square of a pixel. Each layer turns its $c$ and the mean square $q$ of its pre-activations into those of the next one. With $n$ times the
 variance of a weight $g$ and the variance of a bias $\sigma_b^2$,
 
@@ -560,7 +560,7 @@ So before training a distance of "about half" is no sign of randomness. It says 
 ## Before and after training
 
 The study trains a network with {published}`S2.2-hamming-hist/layers` layers and draws histograms of the distance for {published}`S2.2-hamming-hist/pairs` pairs. After {published}`S2.2-hamming-hist/epochs` epochs all three stand
-at {published}`S2.2-hamming-hist/trained-distance`, it says: "all activations learn to have a probability of activation of {published}`S2.2-hamming-hist/trained-probability`".
+at {published}`S2.2-hamming-hist/trained-distance`, it says: "all {term}`activations <activation>` learn to have a probability of activation of {published}`S2.2-hamming-hist/trained-probability`".
 
 Two independent images differ in a unit that is active with probability $p_i$ with probability $2 p_i (1 - p_i)$. So the mean distance is $n/2 - 2 \sum_i (p_i - 1/2)^2$: it knows the $p_i$ only, whether units depend on
 each other or not. That shows in the *variance*. We divide it by that of a binomial law of the same mean: the {term}`over-dispersion`. The number of units divided by it is how many

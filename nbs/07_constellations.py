@@ -11,7 +11,7 @@ r"""
 (ch-constellations)=
 # Which images does a layer put together?
 
-**Those that point the same way. Before training the Hamming distance is an angle and nothing else; training bends it towards the classes, so that neighbours get a meaning. Separate groups do not form.
+**Those that point the same way. Before training the {term}`Hamming distance` is an angle and nothing else; training bends it towards the classes, so that neighbours get a meaning. Separate groups do not form.
 A distance that knows the classes tells whether a layer has learned; none that we tried tells how much it adds.**
 
 ```{figure} ../results/real/07_constellations/fig-constellations-neighbours.webp
@@ -23,7 +23,7 @@ What you will be able to draw: images and their ten nearest by Hamming distance,
 
 :::{admonition} What you will be able to do
 :class: tip
-- Say what the {term}`Hamming distance` of patterns measures before training, and what training adds.
+- Say what the {term}`Hamming distance` of {term}`patterns <pattern>` measures before training, and what training adds.
 - Find {term}`constellations <constellation>` exactly, from two clusterings, and compare them with what coins give.
 - Judge a distance by its neighbours, against the right baseline.
 - Measure what a layer adds, with classes and without, and see through a correlation that only shows where a layer stands.
@@ -79,7 +79,7 @@ generator = torch.Generator().manual_seed(seed)
 r"""
 ## The networks and a distance
 
-A {term}`pattern` $a_l(x)$ says for each unit of layer $l$ whether it is active for the image $x$. The study compares two images by the number of units in which their patterns differ, the {term}`Hamming distance`:
+A {term}`pattern` $a_l(x)$ says for each {term}`unit` of layer $l$ whether it is active for the image $x$. The study compares two images by the number of units in which their patterns differ, the {term}`Hamming distance`:
 
 $$
 d_l(x, x') = \lVert a_l(x) - a_l(x')\rVert_1 .
@@ -171,7 +171,7 @@ the distance, as a share of the units, has the mean $p$ and the standard deviati
 
 :::{admonition} Guess first
 :class: tip
-After training, will the distance still be the angle between the inputs of a layer? And which distance of the *activations* orders pairs as the Hamming distance does: the Euclidean one ($L_2$), for which the study asks, or the cosine?
+After training, will the distance still be the angle between the inputs of a layer? And which distance of the *{term}`activations <activation>`* orders pairs as the Hamming distance does: the Euclidean one ($L_2$), for which the study asks, or the cosine?
 :::
 """
 
@@ -1158,7 +1158,7 @@ report.check("ex-constellations-units", passed, "Each unit is a coin: it differs
 r"""
 ```{exercise}
 :label: ex-constellations-linear
-**MMD without a kernel matrix** (8 minutes). With the kernel $1 - d / u$, where $d$ is the Hamming distance and $u$ the number of units, MMD needs nothing but the activation probabilities of both classes. Which formula is it?
+**MMD without a kernel matrix** (8 minutes). With the kernel $1 - d / u$, where $d$ is the Hamming distance and $u$ the number of units, MMD needs nothing but the {term}`activation probabilities <activation probability>` of both classes. Which formula is it?
 ```
 """
 

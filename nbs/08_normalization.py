@@ -12,7 +12,7 @@ r"""
 # Why does a deep network need help to learn?
 
 **Because PyTorch's own start loses the image: each layer keeps a sixth of the signal, and ten layers keep almost nothing. A start with the right variance is enough, and
-so is normalisation. Units that are always or never active are a sign of images that look alike, not the cause.**
+so is normalisation. {term}`Units <unit>` that are always or never active are a sign of images that look alike, not the cause.**
 
 ```{figure} ../results/real/08_normalization/fig-normalization-activity.webp
 :name: fig-normalization-hero
@@ -157,8 +157,8 @@ def build(name, generator):
 r"""
 ## What gets through ten layers?
 
-Let a layer have $n$ inputs $f_i$ and independent weights of mean zero. The mean square of a pre-activation is then $n\,\mathrm{Var}(w)$ times the mean square of the inputs, plus the variance of the
-bias. The next ReLU passes half of it. Glorot's derivation has no ReLU: it keeps the variance of a *linear* network, forward and backward. He counts the ReLU. And PyTorch draws from
+Let a layer have $n$ inputs $f_i$ and independent weights of mean zero. The mean square of a {term}`pre-activation` is then $n\,\mathrm{Var}(w)$ times the mean square of the inputs, plus the variance of the
+bias. The next {term}`ReLU` passes half of it. Glorot's derivation has no ReLU: it keeps the variance of a *linear* network, forward and backward. He counts the ReLU. And PyTorch draws from
 $U(-1/\sqrt n, 1/\sqrt n)$, whose variance is a third of $1/n$. The table has the variance of a weight and the factor by which ReLU and weights change the mean square in a layer. The default's biases have the variance of its weights; the two others start without.
 
 | start | weight | theory | ours |
@@ -326,10 +326,10 @@ numbers $a_l$.
 :::
 
 :::{prf:proof}
-For $a > 0$, $\max(0, a z) = a \max(0, z)$. So the activations of layer $l$ are multiplied by $a_1 \cdots a_l > 0$, and no pre-activation changes its sign.
+For $a > 0$, $\max(0, a z) = a \max(0, z)$. So the {term}`activations <activation>` of layer $l$ are multiplied by $a_1 \cdots a_l > 0$, and no pre-activation changes its sign.
 :::
 
-So Glorot's law, He's law, and PyTorch's variances without biases have *the same* histograms at the start. And layer normalisation {cite:p}`ba-2016`, which divides by one number for each image, does not change
+So Glorot's law, He's law, and PyTorch's variances without biases have *the same* histograms at the start. And {term}`layer normalisation` {cite:p}`ba-2016`, which divides by one number for each image, does not change
 them either: only the biases and the mean that it subtracts do, which are small. The cell tries the theorem, and what must fail: the same with biases.
 """
 

@@ -11,7 +11,7 @@ r"""
 (ch-modelling)=
 # What does a unit do before it has learned anything?
 
-**It cuts its inputs with a random hyperplane near the origin. A few formulas say how often it is active, how large its values are, and what the next
+**It cuts its inputs with a random {term}`hyperplane` near the origin. A few formulas say how often it is active, how large its values are, and what the next
 layer makes of them. They also start a deep network that does not learn from PyTorch's own start.**
 
 ```{figure} ../results/real/09_modelling/fig-modelling-start.webp
@@ -23,10 +23,10 @@ What you will be able to explain: why ten layers with PyTorch's initial weights 
 
 :::{admonition} What you will be able to do
 :class: tip
-- Predict a random unit: its hyperplane, the law of its values, how often it is active.
-- State and prove two laws: how many regions a layer can make, and the {term}`uniform law`.
+- Predict a random {term}`unit`: its hyperplane, the law of its values, how often it is active.
+- State and prove two laws: how many {term}`regions <region>` a layer can make, and the {term}`uniform law`.
 - Say what is lost when a {term}`pattern` takes the place of a layer, and when the loss piles up.
-- Fold batch normalisation into a neighbouring layer, and start a network so that it is normalised already.
+- Fold {term}`batch normalisation` into a neighbouring layer, and start a network so that it is normalised already.
 
 **You need** Gaussians, matrices, and some PyTorch. **Time:** 30 minutes to read, one minute to run. **Document:** section 4 of the "Study on Activation Patterns"
 {cite:p}`swiniarski-patterns`, two parts of which are marked as work in progress, and a guess from its section 7. **Data:** Gaussian numbers; scikit-learn's handwritten digits {cite:p}`alpaydin-1998` (CC BY); in
@@ -192,7 +192,7 @@ r"""
 {recorded}`S4.1-hyperplane-dist/mean-wide`), as predicted. The first is {glue:text}`S4.1-hyperplane-dist/close:.2%` of the length of a white input: "very close to the origin" holds, because the
 bias is small. With a bias from $-1$ to $1$ it would be {glue:text}`S4.1-hyperplane-dist/close-unscaled:.1%`.
 
-On images the activation probability of a unit is {glue:text}`S4.1-hyperplane-dist/drawn:.3f` away from a half on average (recorded {recorded}`S4.1-hyperplane-dist/drawn`), because images have a common part. A cut
+On images the {term}`activation probability` of a unit is {glue:text}`S4.1-hyperplane-dist/drawn:.3f` away from a half on average (recorded {recorded}`S4.1-hyperplane-dist/drawn`), because images have a common part. A cut
 through their mean leaves {glue:text}`S4.1-hyperplane-dist/mean-cut:.3f` ({recorded}`S4.1-hyperplane-dist/mean-cut`), through the median {glue:text}`S4.1-hyperplane-dist/median:.3f`
 ({recorded}`S4.1-hyperplane-dist/median`), the error that so few images leave.
 
@@ -420,11 +420,11 @@ r"""
 **What to notice.** Equations 19 and 21 give the *variance*: the printed result comes out only with the square (and a rounding).
 
 Why are the study's estimates above the truth? A half-normal law leaves out the bias. With it the positive values are a *truncated* Gaussian, and two numbers give
-two unknowns: $b =$ {glue:text}`S4.2b-halfnormal-fit/unit-bias:.3f` and $\lVert w\rVert =$ {glue:text}`S4.2b-halfnormal-fit/unit-norm:.3f`. After its ReLU such a unit has a mean of
+two unknowns: $b =$ {glue:text}`S4.2b-halfnormal-fit/unit-bias:.3f` and $\lVert w\rVert =$ {glue:text}`S4.2b-halfnormal-fit/unit-norm:.3f`. After its {term}`ReLU` such a unit has a mean of
 {glue:text}`S4.2b-halfnormal-fit/unit-mean:.3f` and a standard deviation of {glue:text}`S4.2b-halfnormal-fit/unit-sd:.3f`, and the study prints {published}`S4.2-first-layer-dist/mean` and
 {published}`S4.2-first-layer-dist/sd`: all four numbers fit one unit.
 
-That an activation spreads less than the input holds ({glue:text}`S4.2b-halfnormal-fit/lower:.3f` against one), for PyTorch's weights: four times as large ones give
+That an {term}`activation` spreads less than the input holds ({glue:text}`S4.2b-halfnormal-fit/lower:.3f` against one), for PyTorch's weights: four times as large ones give
 {glue:text}`S4.2b-halfnormal-fit/lower-large:.2f`.
 
 ## Two units, and what batch normalisation does to them
@@ -724,7 +724,7 @@ r"""
 $f$ and $a$ share: centred, as a norm would have them, {glue:text}`S4.3.2-agree79/centred:.1%` agree (formula {glue:text}`S4.3.2-agree79/centred-formula:.1%`).
 
 For random weights "and so on" is wrong. With every layer replaced, independent errors would make {glue:text}`S4.3.2-agree79/compound-added:.0%` of the signs wrong in layer ten, but
-{glue:text}`S4.3.2-agree79/every-last:.1%` are right (recorded {recorded}`S4.3.2-agree79/every-last`). From layer to layer the correlation $c$ of the two pre-activations becomes $(1 + c) / \sqrt{2\pi}$. It comes to rest at
+{glue:text}`S4.3.2-agree79/every-last:.1%` are right (recorded {recorded}`S4.3.2-agree79/every-last`). From layer to layer the correlation $c$ of the two {term}`pre-activations <pre-activation>` becomes $(1 + c) / \sqrt{2\pi}$. It comes to rest at
 $c = 1 / (\sqrt{2\pi} - 1)$, an agreement of {glue:text}`S4.3.2-agree79/fixed-point:.2%`. And if only the first layer is replaced, those behind *repair* it: a random ReLU layer draws two vectors together, and
 {glue:text}`S4.3.2-agree79/first-last:.1%` agree in layer ten ({recorded}`S4.3.2-agree79/first-last`).
 

@@ -11,7 +11,7 @@ r"""
 (ch-paths)=
 # Is there a shortest way between two images?
 
-**Counted in units that switch, there is a bound: no path takes fewer switches than bits in which its ends differ. The straight segment attains it in the first layer. Deeper layers switch more often, and a search saves a part of
+**Counted in {term}`units <unit>` that switch, there is a bound: no path takes fewer switches than bits in which its ends differ. The straight segment attains it in the first layer. Deeper layers switch more often, and a search saves a part of
 this excess.**
 
 ```{figure} ../results/real/10_paths/fig-paths-pictures.webp
@@ -25,10 +25,10 @@ What you will be able to draw: two ways from one image to another, along a strai
 :class: tip
 - Count every unit that switches along a path, and say why sampled points miss some.
 - Compute a {term}`conditional geodesic`, and find the layer for which it is the straight segment.
-- Find an image midway between two patterns, and judge it beside the middle of the segment.
+- Find an image midway between two {term}`patterns <pattern>`, and judge it beside the middle of the segment.
 - Tell by linear programming whether any image has a given pattern.
 
-**You need** the {term}`pattern` of a ReLU network, as in [](#ch-patterns), and the {term}`region` of an image, as in [](#ch-regions). **Time:** 30 minutes to read, one minute to run. **Document:** section 5 of the
+**You need** the {term}`pattern` of a {term}`ReLU` network, as in [](#ch-patterns), and the {term}`region` of an image, as in [](#ch-regions). **Time:** 30 minutes to read, one minute to run. **Document:** section 5 of the
 "Study on Activation Patterns" {cite:p}`swiniarski-patterns`, in parts work in progress. **Data:** scikit-learn's handwritten digits {cite:p}`alpaydin-1998` (CC BY); in the recorded run CIFAR-10 {cite:p}`krizhevsky-2009`.
 :::
 """
@@ -578,7 +578,7 @@ report.number("S5.3-logit-path/elements", n_points - 1, tol=0, label="steps of t
 r"""
 **What to notice.** On the segment the convnet's scores bend by up to {glue:text}`S5.3-logit-path/straight:.1%` of their range, on the geodesic by {glue:text}`S5.3-logit-path/geodesic:.1%` (recorded {recorded}`S5.3-logit-path/straight` and {recorded}`S5.3-logit-path/geodesic`; the same pairs). The
 difference has a 95-percent interval of {glue:text}`S5.3-logit-path/straighter-low:.1%` to {glue:text}`S5.3-logit-path/straighter-high:.1%` ({recorded}`S5.3-logit-path/straighter-low` to {recorded}`S5.3-logit-path/straighter-high`). In the MLP it goes from {glue:text}`S5.3-logit-path/mlp-straight:.1%` to {glue:text}`S5.3-logit-path/mlp-geodesic:.1%` ({recorded}`S5.3-logit-path/mlp-straight` and {recorded}`S5.3-logit-path/mlp-geodesic`).
-"We do end up with an l_2 interpolation path in the activation space": the scores become straighter, but not straight.
+"We do end up with an l_2 interpolation path in the {term}`activation` space": the scores become straighter, but not straight.
 
 ## Midway between two patterns
 

@@ -11,7 +11,7 @@ r"""
 (ch-affine)=
 # What does a network compute around one image?
 
-**An affine map, $Wx + b$, exact as far as its region reaches. From one region to the next the map jumps. How far it turns under noise can be predicted without a single
+**An affine map, $Wx + b$, exact as far as its {term}`region` reaches. From one region to the next the map jumps. How far it turns under noise can be predicted without a single
 trial.**
 
 ```{figure} ../results/real/11_affine/fig-affine-maps.webp
@@ -23,13 +23,13 @@ What you will be able to draw: images, and the weights by which a network looks 
 
 :::{admonition} What you will be able to do
 :class: tip
-- Compute the {term}`local map` of any unit at any image, and check it where a check can fail.
+- Compute the {term}`local map` of any {term}`unit` at any image, and check it where a check can fail.
 - Tell rounding from a unit at its boundary.
 - Say how many directions many maps fill, and which of three ranks to trust.
 - Judge a decomposition by what a random dictionary would do.
 - Predict the angle between the maps of two neighbouring images.
 
-**You need** the {term}`pattern` of a ReLU network, as in [](#ch-patterns), and some linear algebra. **Time:** 30 minutes to read, one minute to run. **Document:** the first half of section 6 of the
+**You need** the {term}`pattern` of a {term}`ReLU` network, as in [](#ch-patterns), and some linear algebra. **Time:** 30 minutes to read, one minute to run. **Document:** the first half of section 6 of the
 "Study on Activation Patterns" {cite:p}`swiniarski-patterns`. **Data:** scikit-learn's handwritten digits {cite:p}`alpaydin-1998` (CC BY); in the recorded run CIFAR-10 {cite:p}`krizhevsky-2009`.
 :::
 """
@@ -360,10 +360,10 @@ come out differently by {glue:text}`S6.0-wx/mlp-other-batches:.0e` ({recorded}`S
 {glue:text}`S6.0-wx/masks-single:.0e` as well ({recorded}`S6.0-wx/masks-single`). The cure is double precision. (Copies of an image in *one* batch come out equal on our processor. Some algorithms of a GPU add in an order that changes from call to call.)
 
 One thing is more than ten thousand times as large as rounding: a unit that changes sides. When one of the MLP's units does, $W$ changes by {glue:text}`S6.0-wx/one-flip:.3f` of its length (recorded {recorded}`S6.0-wx/one-flip`). But of
-{glue:text}`S6.0-wx/near-zero-of:,` pre-activations {glue:text}`S6.0-wx/near-zero` lie within a millionth of zero (recorded {recorded}`S6.0-wx/near-zero` of {recorded}`S6.0-wx/near-zero-of`), so rounding rarely does it: it puts {glue:text}`S6.0-wx/convnet-other-pattern` of
+{glue:text}`S6.0-wx/near-zero-of:,` {term}`pre-activations <pre-activation>` {glue:text}`S6.0-wx/near-zero` lie within a millionth of zero (recorded {recorded}`S6.0-wx/near-zero` of {recorded}`S6.0-wx/near-zero-of`), so rounding rarely does it: it puts {glue:text}`S6.0-wx/convnet-other-pattern` of
 {glue:text}`S6.0-wx/images` images into another region of the convnet (recorded {recorded}`S6.0-wx/convnet-other-pattern` of {recorded}`S6.0-wx/images`).
 
-In the convnet equal bits are not enough. Of all noisy images that keep the bits of their ReLUs, {glue:text}`S6.0-wx/argmax-moved:.1%` have another argmax somewhere (recorded {recorded}`S6.0-wx/argmax-moved`). They are in another region, and
+In the convnet equal bits are not enough. Of all noisy images that keep the bits of their ReLUs, {glue:text}`S6.0-wx/argmax-moved:.1%` have another {term}`argmax` somewhere (recorded {recorded}`S6.0-wx/argmax-moved`). They are in another region, and
 $W$ has changed by {glue:text}`S6.0-wx/one-argmax:.3f` of its length ({recorded}`S6.0-wx/one-argmax`). The study's patterns of its AlexNet leave this out. With the digits it is frequent, mostly because of their flat background.
 
 ## What does a map look like?
@@ -647,7 +647,7 @@ r"""
 units of that layer are off for all images. One hidden layer at noise has {glue:text}`S6.2-svd-noise/rank-one-layer` ({recorded}`S6.2-svd-noise/rank-one-layer`). In single precision the rank is {glue:text}`S6.2-svd-real/inflated`
 ({recorded}`S6.2-svd-real/inflated`), as many as there are maps: the study's suspicion is right. But what comes in is near $10^{-8}$ of the largest value: the effective rank changes by a relative {glue:text}`S6.2-svd-real/inflated-effective:.0e`
 ({recorded}`S6.2-svd-real/inflated-effective`). The hundredth value, where the study's figures end, is far above, at {recorded}`S6.2-svd-real/hundredth-mlp` of the largest in the recorded run. And beware of the Gram matrix: its eigenvalues are squares, so in double precision all singular values below about $10^{-8}$ of the largest are lost, and it "finds" a rank of
-{glue:text}`S6.2-svd-real/inflated-gram` ({recorded}`S6.2-svd-real/inflated-gram`). We use it for the spectra only.
+{glue:text}`S6.2-svd-real/inflated-gram` ({recorded}`S6.2-svd-real/inflated-gram`). We use it for the {term}`spectra <spectrum>` only.
 
 The effective rank of the MLP's maps is {glue:text}`S6.2-svd-real/effective-mlp:.0f` at images and {glue:text}`S6.2-svd-noise/effective-mlp:.0f` at noise, before training {glue:text}`S6.2-svd-real/effective-mlp-untrained:.0f` and
 {glue:text}`S6.2-svd-noise/effective-mlp-untrained:.0f` (recorded {recorded}`S6.2-svd-real/effective-mlp`, {recorded}`S6.2-svd-noise/effective-mlp`, {recorded}`S6.2-svd-real/effective-mlp-untrained` and
@@ -688,7 +688,7 @@ def pursue(targets, atoms, n_steps, orthogonal=False):
 # %% [markdown]
 r"""
 A training map may be taken again and again. *Orthogonal* matching pursuit {cite:p}`pati-1993` projects on all that were taken so far. More ways to spend as many numbers: least squares on the maps of the images with the nearest
-patterns; the first directions of a PCA of the dictionary; and two dictionaries of *random* vectors, blind ones, and ones with the second moments of the true dictionary.
+patterns; the first directions of a {term}`PCA` of the dictionary; and two dictionaries of *random* vectors, blind ones, and ones with the second moments of the true dictionary.
 
 :::{admonition} Guess first
 :class: tip

@@ -11,7 +11,7 @@ r"""
 (ch-regions)=
 # How large is a linear region, and how many are there?
 
-**In its nearest direction the region of an image ends, on average, within a hundredth of the way to the most similar image; in others it reaches much farther. There are too many regions to list. But on a plane
+**In its nearest direction the {term}`region` of an image ends, on average, within a hundredth of the way to the most similar image; in others it reaches much farther. There are too many regions to list. But on a plane
 through three images they can all be drawn, exactly, and there every way of counting can be tested.**
 
 ```{figure} ../results/real/12_regions/fig-regions-slice.webp
@@ -104,7 +104,7 @@ def dice(k):
 r"""
 ## Every region of a plane
 
-Two networks learn: an MLP with three hidden layers of {glue:text}`S7.2-idea3/width` units each (recorded {recorded}`S7.2-idea3/width`), and a convnet of three convolutions, each with a ReLU and a
+Two networks learn: an MLP with three hidden layers of {glue:text}`S7.2-idea3/width` {term}`units <unit>` each (recorded {recorded}`S7.2-idea3/width`), and a convnet of three convolutions, each with a {term}`ReLU` and a
 max-pooling. In each {term}`region` a network is one affine map, and the study wishes to see where regions end: "Let's try to compute for 2 layers the boundaries." On a plane this can be done for all layers. The
 units of the first layer cut the plane along straight lines. Inside each piece the second layer is affine, too, so its units cut the piece along straight lines, and so on.
 
@@ -702,7 +702,7 @@ cell of both (medians; recorded {recorded}`S7.1c-conditional-count/plane` and {r
 {glue:text}`S7.3-conditional/plane-largest` ({recorded}`S7.1c-conditional-count/plane-largest` and {recorded}`S7.3-conditional/plane-largest`).
 
 In the whole space it is not. A linear program tells whether a unit is on for some inputs of the cell and off for others. This is so for {glue:text}`S7.1c-conditional-count/cut:.0%` of the units of layer 2 that were tried in a cell of
-layer 1, and for {glue:text}`S7.3-conditional/cut:.0%` of those of layer 3 in a cell of layers 1 and 2 (recorded {recorded}`S7.1c-conditional-count/cut` and {recorded}`S7.3-conditional/cut`). Hyperplanes that cut a convex cell leave one
+layer 1, and for {glue:text}`S7.3-conditional/cut:.0%` of those of layer 3 in a cell of layers 1 and 2 (recorded {recorded}`S7.1c-conditional-count/cut` and {recorded}`S7.3-conditional/cut`). {term}`Hyperplanes <hyperplane>` that cut a convex cell leave one
 piece more than there are of them, at least. The general bound of layer 2, $F$ with the number of active units as the dimension, is ten to the power of {glue:text}`S7.1c-conditional-count/bound:.1f`
 ({recorded}`S7.1c-conditional-count/bound`). A walk of {glue:text}`S7.3-conditional/samples` points meets {glue:text}`S7.1c-conditional-count/met:.0f` and {glue:text}`S7.3-conditional/met:.0f` patterns
 ({recorded}`S7.1c-conditional-count/met` and {recorded}`S7.3-conditional/met`), and can only miss some.

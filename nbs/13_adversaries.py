@@ -11,7 +11,7 @@ r"""
 (ch-adversaries)=
 # Are adversarial examples far away in pattern space?
 
-**Not far: they change fewer than half as many units as an image of another class does. But they change about twice as many as noise of the same size, or more, and a larger share from layer to layer.**
+**Not far: they change fewer than half as many {term}`units <unit>` as an image of another class does. But they change about twice as many as noise of the same size, or more, and a larger share from layer to layer.**
 
 ```{figure} ../results/real/13_adversaries/fig-adversaries-images.webp
 :name: fig-adversaries-hero
@@ -23,8 +23,8 @@ What you will be able to make: images that look unchanged and get another class,
 :::{admonition} What you will be able to do
 :class: tip
 - Attack a network with {term}`FGSM` and {term}`PGD`, and tell a weak attack from a robust network.
-- Measure how far an {term}`adversarial example` lies in pattern space, layer by layer and boundary by boundary.
-- Say when the theorem on Hamming distance and angle may be used, and when not.
+- Measure how far an {term}`adversarial example` lies in {term}`pattern` space, layer by layer and boundary by boundary.
+- Say when the theorem on {term}`Hamming distance` and angle may be used, and when not.
 - Judge a detector and a remedy fairly: with the right control, at equal size of noise, at equal accuracy.
 
 **You need** the {term}`Hamming distance` of patterns from [](#ch-patterns), and exact segments from [](#ch-regions). **Time:** 30 minutes to read, one minute to run. **Document:** the end of section 7 of the "Study
@@ -92,7 +92,7 @@ r"""
 ## Images that fool a network
 
 Szegedy and colleagues {cite:p}`szegedy-2014` found that a change that we hardly see can give an image another class. The study asks what that means for {term}`patterns <pattern>`: "An adversarial example is a very
-close region in the L_2 sense, the question is now: Is an adversarial example very far in terms of Activation pattern or still very close, and how can this information help us to annihilate adversarial examples?"
+close {term}`region` in the L_2 sense, the question is now: Is an adversarial example very far in terms of {term}`Activation <activation>` pattern or still very close, and how can this information help us to annihilate adversarial examples?"
 
 We attack the two networks of [](#ch-regions), an MLP with three hidden layers and a small convnet. FGSM {cite:p}`goodfellow-2015` takes one step along the sign of the gradient of the loss $\ell$, and PGD
 {cite:p}`madry-2018` takes many shorter ones, from a random start, and returns to the ball of radius $\varepsilon$ after each:
@@ -441,7 +441,7 @@ From the theorem we had expected a first layer that flips as under noise, and la
 
 ## Every boundary on the way
 
-Between an image and its attacked version lie regions. A ReLU of the first layer changes at most once on a straight way, one of a deeper layer may change several times, so we follow the segment exactly.
+Between an image and its attacked version lie regions. A {term}`ReLU` of the first layer changes at most once on a straight way, one of a deeper layer may change several times, so we follow the segment exactly.
 
 :::{admonition} Guess first
 :class: tip
@@ -716,7 +716,7 @@ The study has an idea for each explanation: "regularize how much a classifier ch
 of a training image $x$ is the image under random signs of size $\varepsilon$.
 
 - **Change of map.** A random combination $v$ of the logits has the gradients $g(x)$ and $g(x')$. The penalty is the mean of $\lVert g(x) - g(x')\rVert^2$. Within one region it is zero.
-- **Regions.** A boundary is near where a pre-activation $z$ is near zero or changes its sign. With $t = \tanh(3 z / s)$, $s$ the root mean square of the layer, the penalty is the mean of $1 - t(x)\,t(x')$.
+- **Regions.** A boundary is near where a {term}`pre-activation` $z$ is near zero or changes its sign. With $t = \tanh(3 z / s)$, $s$ the root mean square of the layer, the penalty is the mean of $1 - t(x)\,t(x')$.
 
 Four controls learn in the same way. *Noisy images* shows what the neighbours do without a penalty, and *weight decay* what any regularisation does. *Steepness* penalises $\lVert g(x)\rVert^2$, the map and not its change, as Drucker
 and LeCun {cite:p}`drucker-1992` did. *Adversarial* training on attacked images {cite:p}`madry-2018` is the known remedy.
@@ -910,7 +910,7 @@ right, the plain network with {glue:text}`S7.4-adversarial/clean-plain:.1%` ({re
 On this page zero lies within both intervals. In the recorded run the gain is clear of zero, but weight decay gains about as much, {recorded}`S7.4-adversarial/gain-weight-decay`, and the lead over the control is less than a point. The
 intervals are over runs on the same held-out images, so that other images may turn so small a lead. Nothing here shows that the change matters more than other ways to keep the map flat, and we give no verdict on it.
 
-Adversarial training costs most on clean images. It reaches {glue:text}`S7.4-adversarial/robust-adversarial:.1%` at {glue:text}`S7.4-adversarial/clean-adversarial:.1%` on clean images ({recorded}`S7.4-adversarial/robust-adversarial` at {recorded}`S7.4-adversarial/clean-adversarial`),
+{term}`Adversarial training <adversarial training>` costs most on clean images. It reaches {glue:text}`S7.4-adversarial/robust-adversarial:.1%` at {glue:text}`S7.4-adversarial/clean-adversarial:.1%` on clean images ({recorded}`S7.4-adversarial/robust-adversarial` at {recorded}`S7.4-adversarial/clean-adversarial`),
 weight decay {glue:text}`S7.4-adversarial/robust-weight-decay:.1%` at {glue:text}`S7.4-adversarial/clean-weight-decay:.1%` ({recorded}`S7.4-adversarial/robust-weight-decay` at {recorded}`S7.4-adversarial/clean-weight-decay`), noisy images
 {glue:text}`S7.4-adversarial/robust-noisy-images:.1%` ({recorded}`S7.4-adversarial/robust-noisy-images`). The figure must be read along both axes.
 

@@ -188,7 +188,7 @@ r"""
 {glue:text}`T2-figure/kept` classes {glue:text}`T2-figure/merged` are left (we set the frequency one half aside, which becomes the Nyquist frequency), so we expect {glue:text}`T2-figure/limit:.1%` (recorded {recorded}`T2-figure/limit`). The answer to the guess: zero and one half stay alone, the others pair up, so 11 x 11 = 121 of the 400 classes. "The patterns become
 indistinguishable": so they do.
 
-But a network drops pixels only *after* a convolution. One filter can pass slow waves and another fast ones; then each channel holds one of the two, and nothing is lost. The exercises do it by hand. Whether trained networks do
+But a network drops pixels only *after* a convolution. One filter can pass slow waves and another fast ones; then each {term}`channel` holds one of the two, and nothing is lost. The exercises do it by hand. Whether trained networks do
 it is the question of this part of the book.
 
 ## The task, and the best that can be done
@@ -295,7 +295,7 @@ makes fewer errors still ({glue:text}`T1-data/uniform-a8:.1%` right at $A = 8$, 
 
 ## Networks learn the task
 
-Five families compete. `fc-1h` and `fc-2h` are fully connected, with one or two hidden layers, and never drop a pixel. The others are residual networks {cite:p}`he-2016-residual` that halve their maps twice: `resnet-c` has
+Five families compete. `fc-1h` and `fc-2h` are fully connected, with one or two hidden layers, and never drop a pixel. The others are {term}`residual networks <residual network>` {cite:p}`he-2016-residual` that halve their maps twice: `resnet-c` has
 the same number of channels everywhere, `resnet-w` doubles it when it halves, and in both the channels grow; in `resnet-d` the depth grows. All are trained as in the document's code: Adam with the *summed* loss of a
 batch, the same order of images in each epoch, a tenth of the learning rate for the last epochs. (This page's residual networks, and the small ones further down, start at a higher rate.)
 
@@ -583,7 +583,7 @@ that keeps all pixels, at several times the cost. A mean of four pixels is hardl
 
 ## What the halving layers do to the spectra
 
-The document also measures aliasing inside the trained network. In short: before a layer drops pixels, its maps have a spectrum. After it, several frequencies fall on one. If none of them is
+The document also measures aliasing inside the trained network. In short: before a layer drops pixels, its maps have a {term}`spectrum`. After it, several frequencies fall on one. If none of them is
 strong that place is *no pass*; if one alone is strong, and it is the one that belongs there, *non-aliased*; if it is another one, *aliased*, but nothing is lost; if two or more are strong, *tangled*. We take the four layers that halve: `conv1` and the shortcut at the start of
 `layer2` and of `layer3`.
 

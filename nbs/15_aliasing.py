@@ -103,7 +103,7 @@ r"""
 ## Four kinds of frequency
 
 A layer with stride two computes a map and keeps every second row and column. The map before has a {term}`spectrum` of $n \times n$ frequencies. Afterwards only $n/2 \times n/2$ are left, and four
-frequencies of the map, one from each {term}`fold <fold of a spectrum>`, fall on each of them. One of the four is slow enough for the smaller map: it lies in the *own* fold. The other three are aliases. The document sorts what is left
+frequencies of the map, one from each {term}`fold <fold of a spectrum>`, fall on each of them. One of the four is slow enough for the smaller map: it lies in the *own* fold. The other three are {term}`aliases <aliasing>`. The document sorts what is left
 "into {published}`Q1-categories/categories` different categories". In its code a fold *passes* if its strength is within {published}`Q1-categories/threshold` dB of the strongest frequency of the smaller map (each 20 dB are a factor of ten),
 and a frequency is
 
@@ -236,7 +236,7 @@ four colours, too. Before we believe them: what should such a picture show?
 
 :::{admonition} Guess first
 :class: tip
-A map has the same value everywhere. How much of its spectrum is tangled? And of a map of pure noise, of which only the positive part is kept, as a ReLU does?
+A map has the same value everywhere. How much of its spectrum is tangled? And of a map of pure noise, of which only the positive part is kept, as a {term}`ReLU` does?
 :::
 
 The simplest test are waves. One cosine whose period divides the map has one frequency (and its mirror image). We draw all of them, and ask each measure for the only possible answer: the own fold, or one other.
@@ -602,7 +602,7 @@ one signal this is exact; left alone, shares are off by up to {glue:text}`Q1-cat
 r"""
 ## Channel by channel
 
-A layer's share puts all its channels together. The document's code can also draw a bar for each channel.
+A layer's share puts all its {term}`channels <channel>` together. The document's code can also draw a bar for each channel.
 """
 
 # %%

@@ -11,7 +11,7 @@ r"""
 (ch-aliasing-attacks)=
 # Do adversarial attacks work by aliasing?
 
-**Not by the aliasing that the document measures. While the accuracy collapses, the share of aliased and tangled frequencies moves by a few points of a hundred, and noise that fools far fewer images moves the published share too,
+**Not by the {term}`aliasing` that the document measures. While the accuracy collapses, the share of aliased and tangled frequencies moves by a few points of a hundred, and noise that fools far fewer images moves the published share too,
 at the largest size not clearly less. An attack of which nothing may alias at the halvings, and that knows it, still wins.**
 
 ```{figure} ../results/real/16_aliasing_attacks/fig-attacks-images.webp
@@ -811,7 +811,7 @@ A finished attack was made for the network without filters. So let PGD know them
 And what if PGD may use only what aliases? It leaves {glue:text}`Q6-adversarial/halvings-known-fast:.1%` and {glue:text}`Q6-adversarial/halvings-known-fast-most:.1%` (recorded {recorded}`Q6-adversarial/halvings-known-fast` and {recorded}`Q6-adversarial/halvings-known-fast-most`), at both sizes more than where nothing may alias, although three of four frequencies are fast. So aliasing is a way in too,
 but the narrower one.
 
-How can a fast change of the image work without aliasing? A convolution keeps frequencies (but for the borders). A ReLU does not: it multiplies a map by zeros and ones, and the product of two fast waves has a slow part. As a check, we add only the fast part of PGD to the
+How can a fast change of the image work without aliasing? A convolution keeps frequencies (but for the borders). A {term}`ReLU` does not: it multiplies a map by zeros and ones, and the product of two fast waves has a slow part. As a check, we add only the fast part of PGD to the
 image *and* let only slow changes pass at the halvings. If frequencies were kept, this would do nothing. It leaves {glue:text}`Q6-adversarial/fast-then-slow:.1%`, and {glue:text}`Q6-adversarial/fast-then-slow-most:.1%` at the largest size (recorded {recorded}`Q6-adversarial/fast-then-slow` and {recorded}`Q6-adversarial/fast-then-slow-most`). So in the small network little comes in this
 way; with the published weights most of the attack does.
 

@@ -947,7 +947,7 @@ for key, value in zip(("train", "validation", "test"), of_document, strict=True)
 
 # %% [markdown]
 r"""
-**What to notice.** The four layers have {glue:text}`M3-arrays/maxpool2`, {glue:text}`M3-arrays/fc1`, {glue:text}`M3-arrays/fc2` and {glue:text}`M3-arrays/fc3` values, as in the document (which prints the first as 16 × 16, for sixteen channels of 4 × 4 each); what stands before them in the network, and its weights, are left out. The program that should write the document's
+**What to notice.** The four layers have {glue:text}`M3-arrays/maxpool2`, {glue:text}`M3-arrays/fc1`, {glue:text}`M3-arrays/fc2` and {glue:text}`M3-arrays/fc3` values, as in the document (which prints the first as 16 × 16, for sixteen {term}`channels <channel>` of 4 × 4 each); what stands before them in the network, and its weights, are left out. The program that should write the document's
 arrays uses an undefined name and leaves out the labels; a notebook wrote them. The document's rows follow from its rule: {glue:text}`M3-arrays/train:,` for training, {glue:text}`M3-arrays/validation:,` for validation and {glue:text}`M3-arrays/test:,` for testing.
 
 But the rule splits *pairs*. {glue:text}`M3-arrays/by-pair-network:.0%` of our test pairs come from a network that also stands in training, and {glue:text}`M3-arrays/by-pair-image:.0%` show an image that does (recorded
@@ -974,7 +974,7 @@ r"""
 
 **Beyond black and white.** Values outside of the range of the images are unlike anything in training. Clipped noise would be another question.
 
-**A stand-in.** Our networks learn from fewer images, the recorded ones from a part of MNIST. More steps may keep a few more of them; which labels these get is another question.
+**A {term}`stand-in`.** Our networks learn from fewer images, the recorded ones from a part of MNIST. More steps may keep a few more of them; which labels these get is another question.
 
 **A filter that looks at the test.** Networks and samples are chosen with the same test images. No number here says how the kept networks do on fresh ones.
 

@@ -23,7 +23,7 @@ What you will be able to draw: how well judges, learned and plain, order the ans
 
 :::{admonition} What you will be able to do
 :class: tip
-- Train a {term}`meta-network` on the activations of other networks, and find a common fault in a training loop by its checkpoint.
+- Train a {term}`meta-network` on the {term}`activations <activation>` of other networks, and find a common fault in a training loop by its checkpoint.
 - Split a data set so that a test asks what the user will ask.
 - Compare a learned judge with what costs nothing.
 - Read a {term}`reliability diagram`, as selected and as it would be in use.
@@ -294,7 +294,7 @@ r"""
 {glue:text}`M4-lstm-cls/parameters:,` and the transformer {glue:text}`M4-tr-cls/parameters:,`, while the network that it judges has 44,426.
 
 Reading the document's program, one finds a fault. Before the first epoch it sets train mode. After each epoch it tests, in eval mode, and never goes back. So from the second epoch on {term}`batch normalisation` is frozen at the statistics of the first, and dropout, which
-switches units off at random in training, is off. Two of the released checkpoints, both of RNNs, prove it: their counters of batches stand at one epoch's worth. On a GPU of Nvidia the loop of the recurrent judges stops with an error: its library cuDNN computes no gradient of a recurrent network in eval mode.
+switches {term}`units <unit>` off at random in training, is off. Two of the released checkpoints, both of RNNs, prove it: their counters of batches stand at one epoch's worth. On a GPU of Nvidia the loop of the recurrent judges stops with an error: its library cuDNN computes no gradient of a recurrent network in eval mode.
 
 We train each judge twice: *as in its code*, with that fault and the weights of the last epoch, and *mended*: train mode in each epoch, a learning rate that warms up, and the weights of the epoch with the least error on the validation rows. *Mended* also has learning rates and numbers of epochs of our choice, so the two differ in more than the fault.
 

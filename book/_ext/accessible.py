@@ -25,7 +25,16 @@ def _correct(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
         context["body"] = context.get("body", "").replace(faulty, sound)
 
 
+def _name_toggles(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Give the menu's toggles, of which a reader sees a chevron alone, a name that is read out."""
+    made = context.get("generate_toctree_html")
+    if made:
+        sound = '<summary aria-label="Pages below this one">'
+        context["generate_toctree_html"] = lambda *args, **kw: str(made(*args, **kw)).replace("<summary>", sound)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the corrections to the moment before a page is written."""
     app.connect("html-page-context", _correct)
+    app.connect("html-page-context", _name_toggles, priority=900)  # the theme's function is there from 500 on
     return {"parallel_read_safe": True, "parallel_write_safe": True}

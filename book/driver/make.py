@@ -136,6 +136,7 @@ def _keep(build: Build, each: Chapter, made: Notebook, seconds: float, *, fresh:
     parts = keys.parts(build.book, each, build.states, build.published)  # after its own record was written
     made["metadata"]["actlib"] = {"key": parts, "seconds": seconds}
     if fresh or store.read_json(path) != made:
+        store.remove_leftovers(path.parent, path.name)
         store.write_json(path, made)
 
 

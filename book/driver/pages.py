@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from actlib import store
-from driver import BuildError, chapter, exercises, notices, scorecard
+from driver import BuildError, chapter, exercises, figures, modules, notices, scorecard, timings
 from driver.chapter import Book
 from driver.notebook import Notebook, events, number, reported
 
 _MATHJAX = "sphinx-mathjax-offline"
 _NOT_READ = ("_build", "_ext", "driver", "licences", "__pycache__")
-_MADE = {"book/exercises", "book/notices", "book/scorecard"}  # pages that are written here
+# Pages that are written here, beside those of the reference.
+_MADE = {"book/benchmarks", "book/exercises", "book/figures", "book/notices", "book/scorecard"}
 
 
 def check_toc(book: Book) -> None:
@@ -27,6 +28,8 @@ def check_toc(book: Book) -> None:
     named = set(_toc_entries(chapter.read_yaml(book.root / "book" / "_toc.yml")))
     chapters = {f"nbs/{slug}" for slug in book.sources}
     pages = {f"book/{path.stem}" for path in (book.root / "book").glob("*.md")} | _MADE
+    if reference := modules.groups(book):
+        pages |= {"book/api", *(f"book/{group['page']}" for group in reference)}
     lost, missing = sorted(named - chapters - pages), sorted(chapters - named)
     if lost:
         raise BuildError("book/_toc.yml", f"{', '.join(lost)}: named there, but there is no such file")
@@ -63,14 +66,19 @@ def stage(
     found += (root / "actlib").glob("*.py")  # for literalinclude
     found += [path for path in (root / "results").rglob("*") if path.suffix in (".json", ".webp")]
     wanted |= {path.relative_to(root).as_posix(): path for path in found if path.is_file()}
+    shown = figures.read(book)
     for slug, made in notebooks.items():
-        text = json.dumps(_dressed(made, table, notes.get(slug, [])), indent=1, ensure_ascii=False)
+        dressed = _with_places(slug, _dressed(made, table, notes.get(slug, [])), shown.get(slug, {}), table)
+        text = json.dumps(dressed, indent=1, ensure_ascii=False)
         wanted[f"nbs/{slug}.ipynb"] = text.encode()
     reported = {slug: events(made) for slug, made in notebooks.items()}
     wanted |= notices.texts(book)
     wanted["book/notices.md"] = notices.page(book).encode()
     wanted["book/scorecard.md"] = scorecard.page(book, table, profile, reported).encode()
     wanted["book/exercises.md"] = exercises.page(notebooks).encode()
+    wanted["book/figures.md"] = figures.page(book, notebooks, table).encode()
+    wanted["book/benchmarks.md"] = timings.page(book).encode()
+    wanted |= figures.pictures(book) | timings.pictures(book) | modules.pages(book)
     _mirror(target, wanted)
     return target
 
@@ -107,6 +115,17 @@ def _dressed(made: Notebook, table: Mapping[str, Any], notes: list[str]) -> Note
             body = "\n".join(f"- {scorecard.plain(note)}" for note in notes)
             cells.append(_markdown("notes", f":::{{warning}}\n{body}\n:::"))
     return {**made, "cells": cells, "metadata": {k: v for k, v in made["metadata"].items() if k != "actlib"}}
+
+
+def _with_places(slug: str, made: Notebook, shown: figures.Shown, table: Mapping[str, Any]) -> Notebook:
+    """Return a chapter with the list of what it rebuilds after its comparison table, else before its last cell."""
+    text = figures.rebuilt(slug, made, shown, table)
+    if not text:
+        return made
+    cells = made["cells"]
+    tables = [k for k, cell in enumerate(cells) if cell["cell_type"] == "code" and "report.table(" in cell["source"]]
+    at = tables[0] + 1 if tables else len(cells) - 1
+    return {**made, "cells": [*cells[:at], _markdown("places", text), *cells[at:]]}
 
 
 def _apart(cell: dict[str, Any]) -> list[dict[str, Any]]:

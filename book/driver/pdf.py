@@ -37,7 +37,8 @@ def contents(book: Book) -> list[tuple[str | None, str]]:
     toc = chapter.read_yaml(book.root / "book" / "_toc.yml")
     found: list[tuple[str | None, str]] = [(None, toc["root"])]
     for part in toc.get("parts", [toc]):
-        found += [(part.get("caption"), entry["file"]) for entry in part.get("chapters", [])]
+        entries = [page for entry in part.get("chapters", []) for page in (entry, *entry.get("sections", []))]
+        found += [(part.get("caption"), page["file"]) for page in entries]
     return found
 
 
