@@ -88,7 +88,7 @@ def test_rounding_beyond_one_is_forgiven():
 def test_floats_outside_0_to_1_are_refused(value):
     images = torch.rand(2, 3, 6, 5)
     images[1, 2, 3, 4] = value
-    with pytest.raises(ValueError, match=r"float images lie in \[.*divide values of 0..255 by 255"):
+    with pytest.raises(ValueError, match=r"float images lie in \[.*divide values of 0..255 by 255, and let the model"):
         inputs.prepare(small(), images)
 
 
@@ -137,6 +137,28 @@ def test_a_linear_network_is_checked_by_the_number_of_values():
     inputs.prepare(model, bytes_of(1, 3, 2, 2))
     with pytest.raises(ValueError, match="18 values, but Sequential takes 12"):
         inputs.prepare(model, bytes_of(1, 3, 2, 3))
+
+
+class Rows(nn.Module):
+    """An image is a sequence of its rows; the linear layer is the last one."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.out = nn.LSTM(15, 7, batch_first=True), nn.Linear(7, 2)
+
+    def forward(self, x):
+        return self.out(self.lstm(x.transpose(1, 2).flatten(2))[0][:, -1])
+
+
+def test_a_linear_layer_that_does_not_see_the_images_says_nothing_about_them():
+    for model in (Rows(), nn.Sequential(nn.MultiheadAttention(15, 3), nn.Linear(7, 2))):
+        assert inputs.prepare(model, bytes_of()).shape == (4, 3, 6, 5)
+
+
+def test_one_image_may_be_many_rows_of_a_first_linear_layer():
+    assert inputs.prepare(nn.Sequential(nn.Linear(15, 2)), bytes_of()).shape == (4, 3, 6, 5)
+    with pytest.raises(ValueError, match="90 values, but Sequential takes 16"):
+        inputs.prepare(nn.Sequential(nn.Linear(16, 2)), bytes_of())
 
 
 def test_any_number_of_channels_is_a_model_s_own():

@@ -1,6 +1,7 @@
 """What a chapter reports is kept, shown, and compared."""
 
 import base64
+import sys
 from unittest.mock import MagicMock
 
 import matplotlib.pyplot as plt
@@ -93,6 +94,14 @@ def test_a_number_is_compared_with_the_value_of_its_name_else_with_the_headline(
         (None, "holds"),
         ("“rather blobs”", "differs"),
     ]
+
+
+def test_a_number_of_a_how_to_belongs_to_no_experiment(book):
+    report.number("own/share", 0.5, agree=(0, 1))
+    assert numbers()[0]["published"] is None
+    assert published.value("own/share") is None
+    with pytest.raises(ValueError, match="unknown experiment 'owned'"):
+        report.number("owned/share", 0.5)
 
 
 def test_an_unknown_experiment_names_the_nearest(book):
@@ -232,7 +241,9 @@ def test_a_table_of_numbers_that_nothing_is_compared_with_is_shown_whole(book, s
     report.number("X1-claim/a", 3, label="a number")
     report.table()
     assert len(cells(shown)) == 3
-    assert "<details>" not in shown[-1][0]["text/markdown"]
+    assert "data of the largest run" in cells(shown)[0]
+    assert not {"<details>", "verdict"} & set(shown[-1][0]["text/markdown"].replace("*", " ").split())
+    assert "the recorded ones" in shown[-1][0]["text/markdown"]
 
 
 def cells(shown):
@@ -278,6 +289,17 @@ def test_provenance_names_versions_seed_device_and_data(book):
     assert (made["seed"], made["profile"], made["data"]) == (3, "quick", ["digits"])
     assert made["versions"]["torch"] == torch.__version__.split("+")[0]
     assert made["package_hash"] == provenance.package_hash()
+
+
+def test_a_package_that_is_not_there_is_said_to_be_missing(monkeypatch):
+    monkeypatch.setattr(provenance, "_PACKAGES", ["torch", "no-such-package"])
+    assert provenance.versions()["no-such-package"] == "not installed"
+
+
+def test_without_ipython_a_chapter_still_keeps_its_numbers(book, monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    report.number("X1-claim", 0.8)
+    assert [number["value"] for number in numbers()] == [0.8]
 
 
 def test_a_new_start_empties_the_ledger(book):
