@@ -223,7 +223,7 @@ def heterogeneity_test(patterns: Patterns, *, probability: float | None = 0.5) -
 def _as_distances(distances: Array, n_bits: int, at_least: int) -> Int64[ndarray, " p"]:
     """Return distances as an array, or raise ValueError."""
     check_count("n_bits", n_bits, 2**31, "a pattern")
-    d = np.asarray(distances.cpu() if isinstance(distances, torch.Tensor) else distances)
+    d = np.asarray(distances.detach().cpu() if isinstance(distances, torch.Tensor) else distances)
     if d.ndim != 1 or len(d) < at_least or d.dtype.kind not in "iu" or d.min() < 0 or d.max() > n_bits:
         raise ValueError(
             f"distances are {d.dtype} of shape {d.shape}"
@@ -235,7 +235,8 @@ def _as_distances(distances: Array, n_bits: int, at_least: int) -> Int64[ndarray
 
 def _differing(probabilities: Array) -> Float64[ndarray, " u"]:
     """Return how likely two samples differ in each unit, or raise ValueError."""
-    p = np.asarray(probabilities.cpu() if isinstance(probabilities, torch.Tensor) else probabilities, dtype=np.float64)
+    probabilities = probabilities.detach().cpu() if isinstance(probabilities, torch.Tensor) else probabilities
+    p = np.asarray(probabilities, dtype=np.float64)
     if p.ndim != 1 or len(p) == 0 or not ((p >= 0) & (p <= 1)).all():
         raise ValueError(f"probabilities of shape {p.shape}; give (n_bits) numbers from 0 to 1")
     return 2 * p * (1 - p)

@@ -189,7 +189,8 @@ def table(*prefixes: str) -> None:
     judgements = [_judged(row["id"], decided) for row, decided in zip(rows, deciding, strict=True)]
     columns |= {"verdict": judgements, "why": [row["note"] for row in deciding]}
     judged = [bool(row["published"] or decided["verdict"]) for row, decided in zip(rows, deciding, strict=True)]
-    columns["data of the verdict" if any(judged) else "data"] = [row["data"].partition(";")[0] for row in deciding]
+    data = "data of the verdict" if any(judged) else "data of the largest run"
+    columns[data] = [row["data"].partition(";")[0] for row in deciding]
     text = published.table(columns, judged)
     show({"text/markdown": text, "text/plain": text}, {})
 

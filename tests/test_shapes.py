@@ -54,6 +54,11 @@ def painted(name, side=1200, reach=1.2):
     return np.array(mask)
 
 
+def test_the_second_outline_of_a_ring_is_its_hole():
+    outer, hole = (np.hypot(*polygon.T) for polygon in shapes.outline("ring"))
+    np.testing.assert_allclose(hole.max() / outer.max(), 0.58, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", shapes.CLASSES)
 def test_every_outline_has_area_one_and_its_centroid_at_the_origin(name):
     mask = painted(name)
