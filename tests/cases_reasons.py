@@ -1,0 +1,66 @@
+"""Public functions without a case of their own, and why: what is left to other tests, and what is a step of another."""
+
+# They read and write files; the laws of files are others: whole or not at all, and damage is told.
+FILES = {
+    "archives.mnist": "test_data", "archives.cifar10": "test_data", "archives.state": "test_data",
+    "checkpoints.load_or_fit": "test_checkpoints", "checkpoints.code": "test_checkpoints",
+    "folders.read": "test_folders", "folders.files": "test_folders",
+    "oscillation_runs.fit": "test_oscillation_runs",
+    "pairs.plan": "test_pairs", "pairs.write": "test_pairs", "pairs.read": "test_pairs",
+    "resnets.pretrained": "test_resnets",
+    "weights.save": "test_weights", "weights.load": "test_weights", "weights.load_about": "test_weights",
+    "weights.find": "test_weights",
+    "weights.read": "test_weights", "weights.imagenet": "test_weights",
+    "trials.run": "test_trials", "zoo.fit": "test_zoo", "zoo.open": "test_zoo",
+    **dict.fromkeys(
+        (f"store.{name}" for name in (
+            "data_root", "cache_root", "atomic", "write_bytes", "write_json", "read_json", "hash_bytes", "hash_file",
+            "hash_json", "lock", "require_space", "write_manifest", "read_manifest", "remove_leftovers", "begin_array",
+        )), "test_store",
+    ),
+    **dict.fromkeys(
+        (f"shards.{name}" for name in (
+            "plan", "path", "begin", "begun", "read", "claim", "write", "load", "glance", "finished",
+        )), "test_shards",
+    ),
+    **dict.fromkeys(
+        (f"zoo_runs.{name}" for name in (
+            "configuration", "check", "plan", "cached", "hand_over", "make", "explained", "working",
+        )), "test_zoo_runs",
+    ),
+}  # fmt: skip
+
+# They speak to the reader of a chapter, to other processes or of the installation, and keep a state by design.
+SESSION = {
+    **dict.fromkeys(
+        (f"ledger.{name}" for name in ("entries", "start", "source", "require_start", "emit", "show")), "test_report"
+    ),
+    **dict.fromkeys(
+        (f"report.{name}" for name in ("number", "figure", "frames", "table", "check", "provenance")), "test_report"
+    ),
+    **dict.fromkeys((f"recorded.{name}" for name in ("stale", "figure")), "test_report"),
+    **dict.fromkeys(
+        (f"published.{name}" for name in (
+            "book_root", "value", "is_control", "record", "verdict", "format_value", "format_entry", "table",
+        )), "test_published",
+    ),
+    **dict.fromkeys(
+        (f"provenance.{name}" for name in ("device_name", "versions", "package_hash", "facts")), "test_report"
+    ),
+    **dict.fromkeys(
+        (f"workers.{name}" for name in ("count", "refuse_a_second_main", "run", "one_thread")), "test_workers"
+    ),
+}  # fmt: skip
+
+# Steps of another function on values that only that function makes: its case keeps the laws for them, and reaches them.
+INSIDE = {
+    "assembly.take_apart": "piecewise.trace", "assembly.run": "piecewise.trace",
+    "steps.gate": "piecewise.trace", "steps.affine": "piecewise.trace",
+    "gates.choose": "affine.maps", "gates.pass_through": "affine.maps", "gates.pull_back": "affine.maps",
+    "families.push": "segments.between", "families.repeated": "segments.between",
+    "growth.functions": "segments.between",
+    "intervals.units": "segments.between", "intervals.windows": "segments.between", "intervals.cut": "segments.between",
+    "subdivision.subdivide": "slices.partition", "clipping.split": "slices.partition",
+    "clipping.keep": "slices.partition", "cutters.tolerance": "slices.partition",
+    "folds.prepare": "categories.tally", "folds.half": "categories.tally", "folds.power": "categories.tally",
+}  # fmt: skip
