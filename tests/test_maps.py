@@ -21,11 +21,12 @@ def test_signed_keeps_signs_and_zero_and_reaches_one(generator):
 
 
 def test_signed_gives_each_group_its_own_scale_and_keeps_dead_maps_zero():
-    values = torch.zeros(2, 2, 2)
-    values[0, 0, 0] = -4
+    values = torch.zeros(3, 2, 2)
+    values[0, 0, 0], values[2, 0, 1] = -4, 1
     scaled = maps.signed(values, over=(1, 2))
     assert scaled[0].min() == -1
     torch.testing.assert_close(scaled[1], torch.zeros(2, 2))
+    assert scaled[2].max() == 1
 
 
 def slow_morans_i(x):

@@ -77,6 +77,17 @@ class Sized(nn.Module):
         return F.linear(x, self.weight.exp()).relu()
 
 
+class Pooled(nn.Module):
+    """Max-pooling in the plane as a function, without a module of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 3, 3)
+
+    def forward(self, x):
+        return F.max_pool2d(self.conv(x), 2).flatten(1)
+
+
 NETWORKS = {
     "mlp": lambda: (models.mlp((7, 6), input_shape=(1, 3, 3), generator=seeded()), (1, 3, 3)),
     "weight norm": lambda: (models.mlp((7,), input_shape=(1, 3, 3), normalization="weight"), (1, 3, 3)),
@@ -84,6 +95,7 @@ NETWORKS = {
     "lenet5": lambda: (models.lenet5(size=16), (1, 16, 16)),
     "reused": lambda: (Reused(), (5,)),
     "residual": lambda: (Residual(), (4,)),
+    "pooled": lambda: (Pooled(), (1, 7, 9)),
     "sized": lambda: (Sized(), (4,)),
     "pools": lambda: (Pools(), (1, 13, 15)),
     "cifar A": lambda: (resnets.cifar(8, widths=(4, 6, 8), size=8), (3, 8, 8)),
