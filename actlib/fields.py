@@ -104,6 +104,8 @@ def _positive_copy(model: nn.Module) -> nn.Module:
     """Return a float64 copy in which a pixel reaches a unit exactly if the gradient is not zero."""
     probe = copy.deepcopy(model).double().eval().requires_grad_(False)
     for name, module in list(probe.named_modules()):
+        if isinstance(module, nn.Conv2d):
+            _close_gaps(module)
         if isinstance(module, nn.Conv2d | nn.Linear):
             # Averages instead of sums: the values of a deep network stay finite.
             module.weight.fill_(1 / module.weight[0].numel())
@@ -117,6 +119,13 @@ def _positive_copy(model: nn.Module) -> nn.Module:
             like = (module.kernel_size, module.stride, module.padding, module.ceil_mode)
             probe.set_submodule(name, nn.AvgPool2d(*like))
     return probe
+
+
+def _close_gaps(module: nn.Conv2d) -> None:
+    """Give a dilated kernel weights in its gaps: else outer ones could lie beyond the border and not touch it."""
+    sides = [(k - 1) * d + 1 for k, d in zip(module.kernel_size, module.dilation, strict=True)]
+    module.weight = nn.Parameter(module.weight.new_empty(*module.weight.shape[:2], *sides), requires_grad=False)
+    module.kernel_size, module.dilation = tuple(sides), (1, 1)
 
 
 def onto_image(

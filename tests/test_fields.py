@@ -86,11 +86,14 @@ def test_a_field_without_an_end_and_a_layer_that_is_never_called_are_refused():
     wide = nn.Sequential(nn.Conv2d(1, 1, 1), Centred())
     with pytest.raises(ValueError, match="the field of 1 is cut off by the border of a 1024 px image"):
         fields.receptive_field(wide, "1", (1, 32, 32))
-    model = nn.Sequential(nn.Conv2d(1, 1, 3))
-    model.idle = nn.Conv2d(1, 1, 3)
-    model.forward = lambda x: model[0](x)
-    with pytest.raises(ValueError, match="the forward pass never calls idle; choose a layer that it calls"):
-        fields.receptive_field(model, "idle", (1, 28, 28))
+
+    class Idle(nn.Sequential):
+        def forward(self, x):
+            return self[0](x)
+
+    model = Idle(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3))
+    with pytest.raises(ValueError, match="the forward pass never calls 1; choose a layer that it calls"):
+        fields.receptive_field(model, "1", (1, 28, 28))
 
 
 def test_dilated_pooling_is_refused_by_name():
@@ -126,3 +129,11 @@ def test_a_slope_stays_a_slope_on_a_grid_that_is_not_square():
     laid = fields.onto_image((rows * 2 + columns * 4)[None], field, (10, 13))[0]
     expected = (torch.arange(10.0) - 1).clamp(0, 8)[:, None] + torch.arange(13.0).clamp(0, 12)
     torch.testing.assert_close(laid, expected)
+
+
+@pytest.mark.parametrize(("dilation", "size"), [(20, 28), (40, 28), (2, 28)])
+def test_a_dilated_kernel_reaches_as_far_as_its_outer_weights(dilation, size):
+    layer = nn.Sequential(nn.Conv2d(1, 1, 3, dilation=dilation, padding=dilation))
+    field = fields.receptive_field(layer, "0", (1, size, size))
+    assert field.size == (2 * dilation + 1,) * 2
+    assert field.first == (0, 0)
