@@ -48,7 +48,7 @@ def receptive_field(model: nn.Module, layer: str, shape: tuple[int, int, int]) -
     Raises
     ------
     ValueError
-        If the layer's output is no map, or a field is still cut off at 1,024 pixels.
+        If the layer's output is no map, it is never called, or a field is still cut off at 1,024 pixels.
     """
     probe = _positive_copy(model)
     while max(shape[1:]) <= 1024:
@@ -88,7 +88,7 @@ def _output(model: nn.Module, layer: str, images: Tensor) -> Float[Tensor, "1 c 
                 f"{layer} gives {tuple(output.shape)}; a receptive field needs maps (n, c, h, w)"
             ) from None
         return output
-    raise ValueError(f"the forward pass never calls {layer}; choose a layer that it calls")
+    raise AssertionError("edit refuses a layer that is never called")
 
 
 def _reach(output: Tensor, images: Tensor, position: list[int]) -> list[tuple[int, int]]:
