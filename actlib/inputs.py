@@ -62,8 +62,8 @@ def prepare(model: nn.Module, images: Tensor) -> Float[Tensor, "n c h w"]:
     ----------
     model
         Any network. Its parameters give dtype and device; its ``input_shape``, where it has one, gives channels and
-        size, else its first convolution gives the channels. A network that begins with a linear layer takes a multiple
-        of that layer's values: one image may be many rows, as in a transformer.
+        size, else its first convolution gives the channels. A network that begins with a linear layer takes the values
+        of that layer behind an ``nn.Flatten``, else a multiple of them: one image may be many rows.
     images
         (n, c, h, w), uint8 in 0..255 or floating point in [0, 1]. Floats are moved, not scaled.
 
@@ -102,7 +102,10 @@ def _check_shape(model: nn.Module, images: Tensor) -> None:
     # A linear layer behind others that hold weights, such as an LSTM, says nothing about images.
     begins = first is next((m for m in model.modules() if any(True for _ in m.parameters(recurse=False))), None)
     width = first.in_features if expected is None and begins and isinstance(first, nn.Linear) else 0
-    if width and math.prod(found) % width:
+    # Behind a Flatten an image is one row; elsewhere it may be many, as in a transformer.
+    leaves = (m for m in model.modules() if not isinstance(m, Normalize) and next(m.children(), None) is None)
+    flat = isinstance(next(leaves, None), nn.Flatten)
+    if width and (math.prod(found) != width if flat else math.prod(found) % width):
         raise ValueError(
             f"images have shape (c, h, w) = {found}, {math.prod(found)} values, but {kind} takes {width}; "
             "resize the images or build the model for them"

@@ -89,7 +89,7 @@ def of(what):
 r"""
 ## The game
 
-Ten rectangles lie in a square world, 64 {term}`units <unit>` wide, and do not overlap. One is grabbed at a point and pulled upward with a constant force. The world is seen from above, so nothing falls. Boxes have mass and inertia, a thick fluid brakes them, and they bounce off each other and off the walls. The document gives no numbers for this, so {py:mod}`rectangles <actlib.rectangles>` has its own.
+Ten rectangles lie in a square world, 64 units wide, and do not overlap. One is grabbed at a point and pulled upward with a constant force. The world is seen from above, so nothing falls. Boxes have mass and inertia, a thick fluid brakes them, and they bounce off each other and off the walls. The document gives no numbers for this, so {py:mod}`rectangles <actlib.rectangles>` has its own.
 """
 
 # %%

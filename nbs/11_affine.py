@@ -647,7 +647,7 @@ r"""
 units of that layer are off for all images. One hidden layer at noise has {glue:text}`S6.2-svd-noise/rank-one-layer` ({recorded}`S6.2-svd-noise/rank-one-layer`). In single precision the rank is {glue:text}`S6.2-svd-real/inflated`
 ({recorded}`S6.2-svd-real/inflated`), as many as there are maps: the study's suspicion is right. But what comes in is near $10^{-8}$ of the largest value: the effective rank changes by a relative {glue:text}`S6.2-svd-real/inflated-effective:.0e`
 ({recorded}`S6.2-svd-real/inflated-effective`). The hundredth value, where the study's figures end, is far above, at {recorded}`S6.2-svd-real/hundredth-mlp` of the largest in the recorded run. And beware of the Gram matrix: its eigenvalues are squares, so in double precision all singular values below about $10^{-8}$ of the largest are lost, and it "finds" a rank of
-{glue:text}`S6.2-svd-real/inflated-gram` ({recorded}`S6.2-svd-real/inflated-gram`). We use it for the {term}`spectra <spectrum>` only.
+{glue:text}`S6.2-svd-real/inflated-gram` ({recorded}`S6.2-svd-real/inflated-gram`). We use it for curves of singular values only.
 
 The effective rank of the MLP's maps is {glue:text}`S6.2-svd-real/effective-mlp:.0f` at images and {glue:text}`S6.2-svd-noise/effective-mlp:.0f` at noise, before training {glue:text}`S6.2-svd-real/effective-mlp-untrained:.0f` and
 {glue:text}`S6.2-svd-noise/effective-mlp-untrained:.0f` (recorded {recorded}`S6.2-svd-real/effective-mlp`, {recorded}`S6.2-svd-noise/effective-mlp`, {recorded}`S6.2-svd-real/effective-mlp-untrained` and
@@ -655,7 +655,7 @@ The effective rank of the MLP's maps is {glue:text}`S6.2-svd-real/effective-mlp:
 {glue:text}`S6.2-svd-real/stable-mlp:.1f` ({recorded}`S6.2-svd-real/stable-mlp`): one direction outweighs the others, close to the mean map.
 
 By "fft" we understand the magnitude of each map's Fourier transform, which forgets where something is. It is not linear, so the width is no bound: the rank of the same exact maps is {glue:text}`S6.2-svd-real/rank-fft`
-({recorded}`S6.2-svd-real/rank-fft`). (At half of the pixels its curves end, too: a magnitude and its mirror image are equal.) And magnitudes are positive: their first direction alone has {glue:text}`S6.2-svd-real/first-fft:.0%` of the energy ({recorded}`S6.2-svd-real/first-fft`). Spectra with and without "fft" must not be
+({recorded}`S6.2-svd-real/rank-fft`). (At half of the pixels its curves end, too: a magnitude and its mirror image are equal.) And magnitudes are positive: their first direction alone has {glue:text}`S6.2-svd-real/first-fft:.0%` of the energy ({recorded}`S6.2-svd-real/first-fft`). {term}`Spectra <spectrum>` with and without "fft" must not be
 compared; the study shows one of each, and its two captions name left and right the other way round.
 
 ## One map as a sum of others

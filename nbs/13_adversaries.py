@@ -92,7 +92,7 @@ r"""
 ## Images that fool a network
 
 Szegedy and colleagues {cite:p}`szegedy-2014` found that a change that we hardly see can give an image another class. The study asks what that means for {term}`patterns <pattern>`: "An adversarial example is a very
-close {term}`region` in the L_2 sense, the question is now: Is an adversarial example very far in terms of {term}`Activation <activation>` pattern or still very close, and how can this information help us to annihilate adversarial examples?"
+close region in the L_2 sense, the question is now: Is an adversarial example very far in terms of {term}`Activation <activation>` pattern or still very close, and how can this information help us to annihilate adversarial examples?"
 
 We attack the two networks of [](#ch-regions), an MLP with three hidden layers and a small convnet. FGSM {cite:p}`goodfellow-2015` takes one step along the sign of the gradient of the loss $\ell$, and PGD
 {cite:p}`madry-2018` takes many shorter ones, from a random start, and returns to the ball of radius $\varepsilon$ after each:
@@ -441,7 +441,7 @@ From the theorem we had expected a first layer that flips as under noise, and la
 
 ## Every boundary on the way
 
-Between an image and its attacked version lie regions. A {term}`ReLU` of the first layer changes at most once on a straight way, one of a deeper layer may change several times, so we follow the segment exactly.
+Between an image and its attacked version lie {term}`regions <region>`. A {term}`ReLU` of the first layer changes at most once on a straight way, one of a deeper layer may change several times, so we follow the segment exactly.
 
 :::{admonition} Guess first
 :class: tip

@@ -101,8 +101,8 @@ def test_a_typed_result_would_be_found():
 
 @every
 def test_every_number_in_the_text_is_reported(path):
-    quoted = set(re.findall(r"\{glue:text\}`([^`:]+)", prose(path)))
-    lost = {id for id in quoted if not any(re.fullmatch(pattern, id) for pattern in reported(path))}
+    quoted, patterns = set(re.findall(r"\{glue:text\}`([^`:]+)", prose(path))), reported(path)
+    lost = {id for id in quoted if not any(re.fullmatch(pattern, id) for pattern in patterns)}
     assert not lost
 
 

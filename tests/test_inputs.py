@@ -161,6 +161,13 @@ def test_one_image_may_be_many_rows_of_a_first_linear_layer():
         inputs.prepare(nn.Sequential(nn.Linear(16, 2)), bytes_of())
 
 
+def test_behind_a_flatten_one_image_is_one_row():
+    parts = inputs.Normalize(0.5, 0.5), nn.Flatten()
+    assert inputs.prepare(nn.Sequential(*parts, nn.Linear(90, 2)), bytes_of()).shape == (4, 3, 6, 5)
+    with pytest.raises(ValueError, match="90 values, but Sequential takes 45"):
+        inputs.prepare(nn.Sequential(*parts, nn.Linear(45, 2)), bytes_of())
+
+
 def test_any_number_of_channels_is_a_model_s_own():
     model = nn.Sequential(inputs.Normalize(0.0, 1.0), nn.Conv2d(5, 1, 1))
     assert inputs.prepare(model, bytes_of(c=5)).shape == (4, 5, 6, 5)

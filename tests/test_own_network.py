@@ -138,3 +138,26 @@ def test_told_returns_the_error_of_a_call_and_fails_on_one_that_works():
     assert space["told"](lambda: 1 / 0) == "ZeroDivisionError: division by zero"
     with pytest.raises(AssertionError, match="it did not refuse"):
         space["told"](lambda: 1)
+
+
+SMALL = {"n_learn": 60, "n_look": 40, "epochs": 1, "perplexity": 3, "part": 0.05, "n_radius": 1, "n_photographs": 20}
+
+
+def test_the_whole_page_runs_on_a_network_that_a_reader_puts_in_front_of_the_maps(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ACTLIB_CACHE", str(tmp_path))
+    monkeypatch.chdir(ROOT)
+    theirs = reader("functions")
+    theirs["images"] = torch.randint(0, 256, (24, 3, 32, 32), dtype=torch.uint8)
+    space = {}
+    for cell in CELLS:
+        if cell is COPIED[MAPS]:
+            space |= {name: theirs[name] for name in ("images", "labels", "model", "layers")} | {
+                "classes": tuple("abc")
+            }
+        exec(cell.source, space)
+        if "parameters" in cell.tags:
+            space |= SMALL
+    said = capsys.readouterr().out
+    assert "the nearest names are" in said  # of our network, to which the cells with messages keep
+    assert set(space["apart"]) == set(theirs["layers"])
+    assert space["ours"] is not theirs["model"] is space["model"]

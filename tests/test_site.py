@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import browser
@@ -78,16 +79,26 @@ def pages(site):
 
 
 @pytest.fixture(scope="module")
-def findings(site, address, chromium):
-    """Return what is wrong, by rule: every page is opened once in each view."""
+def findings(site, address):
+    """Return what is wrong, by rule: every page is opened once in each view, each view in a browser of its own."""
     found, facts = defaultdict(list), {}
-    for width, scheme in browser.VIEWS:
-        with browser.window(chromium, width, scheme) as context:
-            for name in pages(site):
-                with browser.opened(context, f"{address}/{name}") as (page, log):
-                    for rule, lines in _look(page, log, address, (width, scheme), name, facts):
-                        found[rule] += [f"{name}, {width} px, {scheme}: {line}" for line in lines]
+    with ThreadPoolExecutor(len(browser.VIEWS)) as pool:
+        for lines in pool.map(lambda view: _views(site, address, view, facts), browser.VIEWS):
+            for rule, texts in lines.items():
+                found[rule] += texts
     found["links"] = rules.links(facts, site, address)
+    return found
+
+
+def _views(site, address, view, facts):
+    """Return what is wrong with the pages in one view, by rule."""
+    width, scheme = view
+    found = defaultdict(list)
+    with browser.launched() as program, browser.window(program, width, scheme) as context:
+        for name in pages(site):
+            with browser.opened(context, f"{address}/{name}") as (page, log):
+                for rule, lines in _look(page, log, address, view, name, facts):
+                    found[rule] += [f"{name}, {width} px, {scheme}: {line}" for line in lines]
     return found
 
 

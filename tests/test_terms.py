@@ -37,7 +37,7 @@ OTHERWISE = {
     "activation": "activation functions?",
     "channel": "colour channels?|three channels",
     "pattern": "the patterns become",  # waves, in a quotation
-    "region": "regions? of interest",
+    "region": r"regions? of interest|very\s+close region",  # of the input, in a quotation
     "unit": r"in (?:the )?units? of|units? of (?:it|its|their|measure|length|a|one|predicted)|"
     r"unit (?:of measure|variance|length|vectors?|norm|square|circle|ball)",
 }

@@ -137,7 +137,7 @@ def _publish(book: Book, made: Path) -> Path:
     final, fresh, old = (book.build / name for name in ("html", "html.new", "html.old"))
     for left in (fresh, old):
         shutil.rmtree(left, ignore_errors=True)
-    shutil.copytree(made, fresh)
+    shutil.copytree(made, fresh, ignore=shutil.ignore_patterns("*.map"))  # the sources of minified files: 3 MB
     if (book.build / "src" / "results").is_dir():
         shutil.copytree(book.build / "src" / "results", fresh / "results")
     if final.exists():

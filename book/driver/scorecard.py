@@ -24,23 +24,24 @@ _MEANING = {
     "settled": "a closed form decides the question, and our number agrees with it",
     "measured": "the document asks, or the question is ours: there is no statement to judge our number by",
     "undecided": "our number decides nothing about the document's statement; the row says why",
-    "not attempted": "it needs a network that is not to be had; our number is of another one, for the method only",
+    "not attempted": "it needs a network that is not available; our numbers are of another one, for the method",
     "no number yet": "the chapter exists, the number does not",
     "not built yet": "the chapter is not written",
 }
 _JUDGED = ("differs", "settled", "holds")
+_UNFINISHED = ("no number yet", "not built yet")
 _INTRODUCTION = """(scorecard)=
 # Scorecard
 
-This page is generated from our runs. It lists {n} experiments, the unfinished ones too: what the documents report or
-propose, and controls that they left out.
-So far {judged} have a verdict: {own} on the document's own data, {other} on a stand-in, because the document's data or
-network is not publicly available. A verdict on a stand-in is a preview, not a reproduction.
+This page is generated from our runs. It lists {n} experiments: what the documents report or propose, and controls that
+they left out.
+Of {judged} a run says whether the document is right: {own} on the document's own data, {other} on a stand-in, because
+the document's data or network is not publicly available. A verdict on a stand-in is a preview, not a reproduction.
 """
 _EXPLANATION = """The runs: *quick* takes a minute on any laptop, *real* uses the documents' data sets where they are
 public, *paper* also their sizes. The verdict is that of the largest run whose record is up to date; a record is *stale*
 when its chapter has changed since. Where several numbers were compared, one that differs from the document decides; the
-deciding number is shown. Controls, which must not agree, have no say. The id leads to its place in the chapter.
+deciding number is shown. A control is meant to disagree and does not count. Each id links to its place in the chapter.
 """
 _RUNS = ("paper", "real", "quick")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>$|#~^])")
@@ -100,10 +101,12 @@ def _top(rows: list[Row]) -> list[str]:
     body = []
     for verdict in [*_MEANING, *sorted({name for name, _ in counts} - set(_MEANING))]:
         own_data, stand_in = counts[verdict, True], counts[verdict, False]
+        if verdict in _UNFINISHED and not own_data + stand_in:
+            continue
         told = [str(own_data), str(stand_in)] if verdict in _JUDGED else [str(own_data + stand_in), ""]
         body.append([verdict, *told, _MEANING.get(verdict, "")])
     text = _INTRODUCTION.format(n=len(rows), judged=len(judged), own=own, other=len(judged) - own)
-    return [text, *_table(["verdict", "experiments", "on a stand-in", "meaning"], body), "", _EXPLANATION]
+    return [text, *_table(["verdict", "own data", "stand-in", "meaning"], body), "", _EXPLANATION]
 
 
 def _runs(book: Book, slug: str, profile: str, events: list[Event]) -> dict[str, dict[str, Any]]:
@@ -132,7 +135,8 @@ def _row(
     deciding = mine[order[0]][0] if order else {}
     own = deciding.get("stand_in") is None
     why = f": {plain(_reason(entry))}" if verdict in ("undecided", "not attempted") and _reason(entry) else ""
-    told = f"**{verdict}**{'' if own else ' on a stand-in'} ({order[0]}){why}" if order else verdict
+    stand_in = "" if own or verdict == "not attempted" else " on a stand-in"
+    told = f"**{verdict}**{stand_in} ({order[0]}){why}" if order else verdict
     # Of the other runs the same number, so that a row speaks of one thing.
     same = {run: [n for n in mine[run] if n["id"] == deciding.get("id")] or mine[run] for run in _RUNS}
     shown = [_shown(same[run], stale=run in stale) for run in _RUNS]

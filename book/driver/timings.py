@@ -18,8 +18,11 @@ KINDS = ("bound", "target", "estimate", "quoted")
 _HEAD = """(benchmarks)=
 # How fast it is
 
-This page is generated from the records in `results/bench`. It compares {jobs} jobs of the package with other programs
-that do the same, in one process, in turns; a time is the median of the rounds. {counts}
+This page is generated from the records in `results/bench`. It lists {jobs} jobs of the package, {measured} of them
+measured so far: beside other programs that do the same, in one process, in turns. {counts}
+
+A time is the median of the rounds. How many times as fast ours is than the first peer is the median of the ratios of
+each round; it need not be the ratio of the two medians.
 
 *Peers* do the job as a user would do it without this package. A *bound* is work that nobody can leave out, such as the
 products themselves: ours cannot be faster, and its share of our time says how little is wasted. An *estimate* is the
@@ -31,7 +34,7 @@ _FIGURE = """```{{figure}} {picture}
 :figclass: timings
 
 How many times as fast as each peer ours is, on a logarithmic axis, on {where}. Left of the line at one, the peer is
-faster. Grey: bounds and allowed times. Orange: the target was missed.
+faster. Grey: bounds and allowed times. Orange: a row that missed a target.
 ```
 """
 _EMPTY = (ast.Call, ast.Attribute, ast.Lambda, ast.comprehension)
@@ -157,7 +160,12 @@ def page(book: Book) -> str:
         f"Of {len(rows)} rows {verdicts.count('met')} met their target, {verdicts.count('missed')} missed it, and "
         f"{verdicts.count('no target')} have none."
     )
-    parts = [_HEAD.format(jobs=len(known), counts=counts if rows else "Nothing has been measured yet.")]
+    measured = {job.name for job in known for found in kept.values() if job.name in found}
+    parts = [
+        _HEAD.format(
+            jobs=len(known), measured=len(measured), counts=counts if rows else "Nothing has been measured yet."
+        )
+    ]
     for device in DEVICES:
         parts += _device(device, known, kept.get(device, {}))
     parts += ["## How each job is timed", ""]
@@ -173,11 +181,13 @@ def _device(device: str, known: list[Job], kept: dict[str, Any]) -> list[str]:
     parts = [f"## {'On a GPU' if device == 'cuda' else 'On a processor'}{f': {where}' if where else ''}", ""]
     if measured:
         rows = [(job, row) for job in measured for row in kept[job.name]["rows"]]
+        drawn = [(job, row) for job, row in rows if any(peer.faster for peer in peers(job, row))]
         compared = [peer for job, row in rows for peer in peers(job, row) if peer.kind == "peer" and peer.faster]
         ahead = sum(peer.faster > 1 for peer in compared)
         alt = (
-            f"Bars for {len(rows)} jobs. Ours is faster than the peer in {ahead} of {len(compared)} comparisons, at "
-            f"best {max((peer.faster for peer in compared), default=1):,.0f} times; the {_missed(rows)} jobs in orange "
+            f"Bars for {len(drawn)} rows of the table. Ours is faster than the peer in {ahead} of {len(compared)} "
+            f"comparisons, at best {max((peer.faster for peer in compared), default=1):,.0f} times; "
+            f"the {_missed(drawn)} in orange "
             f"missed their target."
         )
         parts += [_FIGURE.format(picture=f"made/timings-{device}.svg", device=device, alt=alt, where=where)]
