@@ -143,8 +143,7 @@ quick. With `size` each image is resized and cut to a square, and so may be of a
 """
 
 # %%
-look = data.load("folder", "test", root=folder, size=size)
-images, labels, classes = look
+images, labels, classes = data.load("folder", "test", root=folder, size=size)
 print(tuple(images.shape), images.dtype, classes[:3])
 
 # %% [markdown]
@@ -208,8 +207,10 @@ function, too. Both ways of reading a file are safe: neither runs code from it.
 # %%
 def make_model(path):
     """Return your network with the weights of your file, ready to be read."""
-    safe = str(path).endswith(".safetensors")
-    state = safetensors.torch.load_file(path) if safe else torch.load(path, weights_only=True)
+    if str(path).endswith(".safetensors"):
+        state = safetensors.torch.load_file(path)
+    else:
+        state = torch.load(path, map_location="cpu", weights_only=True)
     state = {k.removeprefix("module."): v for k, v in state.get("state_dict", state).items()}
     network = weights.fill(Net(n_blocks, width, len(classes), pool), state, path)
     normalize = inputs.Normalize(mean, std)
@@ -672,19 +673,17 @@ So these numbers show that the tools run, and say nothing about a trained ResNet
 """
 
 # %%
-split = "val" if photographs == "imagenet" else "test"
-photos = data.load(photographs, split, n=n_photographs, size=photo_size)
-resnet = torchvision.models.resnet18(weights=None)
+others = data.load(
+    photographs, data.manifest(photographs).splits[-1], n=n_photographs, size=photo_size
+).images
 normalize = inputs.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+resnet = torchvision.models.resnet18(weights=None)
 another = nn.Sequential(OrderedDict(normalize=normalize, network=resnet)).eval()
-others, more = photos.images, [f"network.{name}" for name in photo_layers]
+more = [f"network.{name}" for name in photo_layers]
 
 signs = capture.collect(another, others, more, dtype="bits")
 activity = {name: patterns.activation(packed).layer for name, packed in signs.items()}
-alike = {
-    name: patterns.matrix(packed).double().mean() / packed.n_bits
-    for name, packed in signs.items()
-}
+alike = {n: patterns.matrix(p).double().mean() / p.n_bits for n, p in signs.items()}
 small = F.interpolate(inputs.prepare(another, others[:2]), exact_size, mode="area").double()
 exact = piecewise.trace(another, small.shape[1:])
 steps = segments.between(exact, small[:1], small[:1] + photo_part * (small[1:] - small[:1]))
@@ -735,8 +734,7 @@ r"""
 To read your own network, open this page as a notebook (the button on top, or `make lab`), and add a cell before the section "Activation maps":
 
 ```python
-look = data.load("folder", root="your/folder", size=32)  # the size that your network takes
-images, labels, classes = look
+images, labels, classes = data.load("folder", root="your/folder", size=32)  # as your network takes them
 state = torch.load("your_weights.pt", map_location="cpu", weights_only=True)  # or safetensors.torch.load_file
 network = weights.fill(YourNetwork(), state, "your_weights.pt")
 normalize = inputs.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])  # what was subtracted, and the divisor
