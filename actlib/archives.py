@@ -43,7 +43,8 @@ def mnist(root: Path, split: str, size: int, download: bool) -> Part:
     FileNotFoundError
         If one of the four files is not there.
     ValueError
-        If a file's length is not what its header says, or images and labels differ in number.
+        If a file's length is not what its header says, images and labels differ in number, or ``MNIST/processed`` holds
+        files of an old torchvision, which it opens in place of these four, that are no plain tensors.
     """
     raw = root / "MNIST" / "raw"
     pairs = {
@@ -52,7 +53,7 @@ def mnist(root: Path, split: str, size: int, download: bool) -> Part:
     }
     files = pairs["train"] + pairs["test"]
     if download and not all(path.is_file() for path in files):
-        torchvision.datasets.MNIST(root, download=True)
+        _torchvision_mnist(root, download=True)
     absent = [path for path in files if not path.is_file()]
     if absent:
         raise sources.missing("mnist", absent)
@@ -60,8 +61,23 @@ def mnist(root: Path, split: str, size: int, download: bool) -> Part:
     n_images, n_labels = _check_idx(images, (28, 28)), _check_idx(labels, ())
     if n_images != n_labels:
         raise ValueError(f"{images} holds {n_images} images, {labels} {n_labels} labels; get both again")
-    found = torchvision.datasets.MNIST(root, train=split == "train")
+    found = _torchvision_mnist(root, train=split == "train")
     return torch.nn.functional.pad(found.data[:, None], ((size - 28) // 2,) * 4), found.targets, DIGITS
+
+
+def _torchvision_mnist(root: Path, **options: bool) -> torchvision.datasets.MNIST:
+    """Return torchvision's MNIST; its error over old files, which it opens first, names neither them nor a remedy."""
+    old = root / "MNIST" / "processed"
+    opens_old = all((old / name).is_file() for name in ("training.pt", "test.pt"))
+    try:
+        return torchvision.datasets.MNIST(root, **options)
+    except Exception as error:
+        if not opens_old:
+            raise
+        raise ValueError(
+            f"{old} holds files of an old torchvision that cannot be opened ({type(error).__name__}); remove the "
+            "folder MNIST/processed: the official files in MNIST/raw beside it are enough"
+        ) from error
 
 
 def _check_idx(path: Path, shape: tuple[int, ...]) -> int:

@@ -1,10 +1,15 @@
-"""Public functions without a case of their own, and why: what is left to other tests, and what is a step of another."""
+"""Public functions without a case of their own, and why: what is left to other tests, and what is a step of another.
+
+The first two tables name the file of tests that calls the function, or, after a colon, the function that the tests call
+in its place because it hands the work on: ``"test_data: data.load"``.
+"""
 
 # They read and write files; the laws of files are others: whole or not at all, and damage is told.
 FILES = {
-    "archives.mnist": "test_data", "archives.cifar10": "test_data", "archives.state": "test_data",
+    "archives.mnist": "test_data: data.load", "archives.cifar10": "test_data: data.load",
+    "archives.state": "test_data: data.state",
     "checkpoints.load_or_fit": "test_checkpoints", "checkpoints.code": "test_checkpoints",
-    "folders.read": "test_folders", "folders.files": "test_folders",
+    "folders.read": "test_folders", "folders.files": "test_folders: folders.read",
     "oscillation_runs.fit": "test_oscillation_runs",
     "pairs.plan": "test_pairs", "pairs.write": "test_pairs", "pairs.read": "test_pairs",
     "resnets.pretrained": "test_resnets",
@@ -25,28 +30,27 @@ FILES = {
     ),
     **dict.fromkeys(
         (f"zoo_runs.{name}" for name in (
-            "configuration", "check", "plan", "cached", "hand_over", "make", "explained", "working",
+            "configuration", "plan", "hand_over", "make",
         )), "test_zoo_runs",
     ),
+    **dict.fromkeys((f"zoo_runs.{name}" for name in ("check", "cached", "explained", "working")), "test_zoo: zoo.fit"),
 }  # fmt: skip
 
 # They speak to the reader of a chapter, to other processes or of the installation, and keep a state by design.
 SESSION = {
+    "ledger.entries": "test_report", "ledger.start": "test_report: report.start",
+    "ledger.source": "test_report: report.source", "ledger.require_start": "test_report: report.number",
+    "ledger.emit": "test_report: report.number", "ledger.show": "test_report: report.figure",
+    **dict.fromkeys((f"report.{name}" for name in ("number", "figure", "table", "check", "provenance")), "test_report"),
+    "report.frames": "test_frames",
+    "recorded.stale": "test_report: report.table", "recorded.figure": "test_report: report.figure",
+    **dict.fromkeys((f"published.{name}" for name in ("value", "verdict", "format_value")), "test_report"),
     **dict.fromkeys(
-        (f"ledger.{name}" for name in ("entries", "start", "source", "require_start", "emit", "show")), "test_report"
+        (f"published.{name}" for name in ("book_root", "is_control", "record", "format_entry", "table")),
+        "test_published_values",
     ),
-    **dict.fromkeys(
-        (f"report.{name}" for name in ("number", "figure", "frames", "table", "check", "provenance")), "test_report"
-    ),
-    **dict.fromkeys((f"recorded.{name}" for name in ("stale", "figure")), "test_report"),
-    **dict.fromkeys(
-        (f"published.{name}" for name in (
-            "book_root", "value", "is_control", "record", "verdict", "format_value", "format_entry", "table",
-        )), "test_published",
-    ),
-    **dict.fromkeys(
-        (f"provenance.{name}" for name in ("device_name", "versions", "package_hash", "facts")), "test_report"
-    ),
+    "provenance.versions": "test_report", "provenance.package_hash": "test_report",
+    "provenance.device_name": "test_report: report.start", "provenance.facts": "test_report: report.provenance",
     **dict.fromkeys(
         (f"workers.{name}" for name in ("count", "refuse_a_second_main", "run", "one_thread")), "test_workers"
     ),

@@ -13,7 +13,9 @@ import re
 import resource
 import signal
 import sys
+import tempfile
 import time
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -115,17 +117,20 @@ def judges(name):
     return {"own": [own] if own.exists() else [], "callers": others}
 
 
-def test(files, seconds):
-    """Return how pytest ended on some files, in a process of its own: its status, or minus the signal that ended it."""
+def test(files, seconds, said):
+    """Return how pytest ended on some files, in a process of its own: its status, or minus the signal that ended it.
+
+    ``said`` is the file that takes what it prints.
+    """
     child = os.fork()
     if not child:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         sys.modules["__main__"].__spec__ = find_spec("pytest.__main__")  # as in python -m pytest, for what it spawns
-        with open(os.devnull, "w") as sink:
+        with open(said, "w") as sink:
             os.dup2(sink.fileno(), 1)
             os.dup2(sink.fileno(), 2)
-        os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *map(str, files)]))
+        os._exit(pytest.main(["-x", "-v", "-p", "no:cacheprovider", *map(str, files)]))
     end = time.monotonic() + 10 * seconds  # for a process that sleeps; other work on the machine is no endless loop
     while time.monotonic() < end:
         if (done := os.waitpid(child, os.WNOHANG))[0]:
@@ -136,20 +141,41 @@ def test(files, seconds):
     return -signal.SIGKILL
 
 
+@cache
+def require_green(files, seconds):
+    """Stop if the tests in some files do not pass without a mutant in half of the time that they have.
+
+    Otherwise each mutant would count as caught.
+    """
+    with tempfile.NamedTemporaryFile("r") as said:
+        status = test(files, seconds // 2, said.name)
+        if status == pytest.ExitCode.OK:
+            return
+        lines = said.read().splitlines()
+    ended = f"signal {-status}, perhaps for time: {seconds // 2} s" if status < 0 else f"status {status}"
+    names = ", ".join(file.name for file in files)
+    # The last test that pytest named failed, or was running when the time was over.
+    last = [line for line in lines if "::" in line][-1:]
+    sys.exit("\n".join([f"without a mutant the tests do not pass ({ended}): {names}", *last, "mend them first"]))
+
+
 def judge(mutant):
     """Return who caught a mutant ("own", "callers" or "nobody") and the change, as a diff."""
     before, after = changed(mutant)
     change = "\n".join(difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm=""))
-    mutant.module_path.write_text(after, encoding="utf-8")
-    try:
-        for who, files in judges(mutant.module_path.stem).items():
-            status = test(files, SECONDS[who]) if files else 0
-            if status in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
-                raise RuntimeError(f"pytest ran nothing of {files}")
-            if status != 0:
-                return f"{who}, signal {-status}" if status < 0 else who, change
-    finally:
-        mutant.module_path.write_text(before, encoding="utf-8")
+    for who, files in judges(mutant.module_path.stem).items():
+        if not files:
+            continue
+        require_green(tuple(files), SECONDS[who])
+        mutant.module_path.write_text(after, encoding="utf-8")
+        try:
+            status = test(files, SECONDS[who], os.devnull)
+        finally:
+            mutant.module_path.write_text(before, encoding="utf-8")
+        if status in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
+            raise RuntimeError(f"pytest ran nothing of {files}")
+        if status != 0:
+            return f"{who}, signal {-status}" if status < 0 else who, change
     return "nobody", change
 
 
@@ -162,16 +188,22 @@ def main():
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
     os.environ["PYTHONPATH"] = str(ROOT)  # also the processes that a test begins take the package of this copy
-    caught, begun = 0, time.monotonic()
+    # A change within the second, to the same length, would leave the old byte code in use.
+    sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = True, "1"
+    found, begun = [], time.monotonic()
     for number, mutant in enumerate(draw(options.n, options.seed), 1):
         if options.only and number not in options.only:
             continue
         who, diff = judge(mutant)
-        caught += who != "nobody"
+        found.append(who)
         change = [line for line in diff.splitlines() if re.match(r"[-+](?![-+])", line)]
         where = f"{time.monotonic() - begun:.0f} s {mutant.module_path.stem}:{mutant.start_pos[0]}"
         print(f"{number:3} {who:8} {where}", *change, sep="\n    " if who == "nobody" else "  ", flush=True)
-    print(f"{caught} of {options.n} mutants caught")
+    caught = [who for who in found if who != "nobody"]
+    signals = sum("signal" in who for who in caught)
+    print(
+        f"{len(caught)} of {len(found)} mutants caught, {signals} of them by a signal: too long, too large or a crash"
+    )
 
 
 if __name__ == "__main__":

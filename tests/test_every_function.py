@@ -1,13 +1,15 @@
 """Every public function of the package keeps the laws that do not depend on what it computes; see laws.py.
 
-A new function needs a case in one of the tables ``cases_*.py``, or stands below with the reason why it has none: it
-works on files or in a session, and other tests hold it; or it is a step inside of another function, whose case must
-then reach it.
+A new function needs a case in one of the tables ``cases_*.py``, or stands in ``cases_reasons.py`` with the reason why
+it has none: it works on files or in a session, and other tests hold it, which must then call it; or it is a step inside
+of another function, whose case must then reach it.
 """
 
 import ast
 import importlib
+import inspect
 import itertools
+import re
 import sys
 from pathlib import Path
 
@@ -44,7 +46,11 @@ def public():
 
 def test_every_public_function_has_a_case_or_a_reason():
     reasons = {**FILES, **SESSION, **INSIDE}
-    assert [name for name in public() if name not in CASES and name not in reasons] == []
+    left = [name for name in public() if name not in CASES and name not in reasons]
+    assert left == [], (
+        f"{', '.join(left)}: say in a table tests/cases_*.py how to call each, as its neighbours there do; what works "
+        "on files, in a session or inside of another function gets its reason in tests/cases_reasons.py"
+    )
 
 
 def test_no_case_and_no_reason_outlives_its_function():
@@ -54,9 +60,40 @@ def test_no_case_and_no_reason_outlives_its_function():
     assert [name for name in reasons if name in CASES] == []
 
 
-@pytest.mark.parametrize("module", sorted({*FILES.values(), *SESSION.values()}))
-def test_the_tests_that_a_reason_names_are_there(module):
-    assert (ROOT / "tests" / f"{module}.py").is_file()
+def calls(source, name):
+    """Return whether a source calls ``module.function`` by this name, or by the second half after an import of it."""
+    module, function = name.split(".")
+    by_import = re.search(rf"from actlib\.{module} import [^)\n]*\b{function}\b", source)
+    return bool(re.search(rf"\b{module}\.{function}\(" + rf"|(?<![\w.]){function}\(" * bool(by_import), source))
+
+
+def unkept(name, reason):
+    """Return what is untrue of a reason, as a sentence, or None."""
+    file, _, through = reason.partition(": ")
+    path, called = ROOT / "tests" / f"{file}.py", through or name
+    if not path.is_file() or not calls(path.read_text(encoding="utf-8"), called):
+        return f"tests/{file}.py does not call {called}"
+    if through:
+        module, function = through.split(".")
+        home = getattr(importlib.import_module(f"actlib.{module}"), function).__module__
+        if not re.search(rf"\b{name.split('.')[1]}\b", inspect.getsource(sys.modules[home])):
+            return f"{home}, where {through} stands, does not use {name}"
+    return None
+
+
+@pytest.mark.parametrize("name", sorted({**FILES, **SESSION}))
+def test_the_tests_that_a_reason_names_are_there(name):
+    assert unkept(name, {**FILES, **SESSION}[name]) is None
+
+
+def test_a_reason_that_is_not_true_is_seen():
+    assert unkept("maps.signed", "test_nowhere") == "tests/test_nowhere.py does not call maps.signed"
+    assert unkept("published.value", "test_published") == "tests/test_published.py does not call published.value"
+    assert unkept("weights.load", "test_cosines: weights.load") == "tests/test_cosines.py does not call weights.load"
+    assert "does not use maps.signed" in unkept("maps.signed", "test_data: data.load")
+    assert unkept("archives.mnist", "test_data: data.load") is None
+    assert calls("from actlib.maps import signed\nsigned(x)", "maps.signed")
+    assert not calls("from other import signed\nsigned(x)\nmaps.signed_too(x)", "maps.signed")
 
 
 def obeys(name, n_examples, **options):

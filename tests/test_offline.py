@@ -1,5 +1,6 @@
 """No test reaches the network: the block holds in this process, in threads and in processes that tests start."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -33,16 +34,49 @@ def send():
         connection.sendto(b"", (ADDRESS, 53))
 
 
-@pytest.mark.parametrize(
-    "reach",
-    [connect, try_to_connect, send, lambda: socket.getaddrinfo(NAME, 80), lambda: socket.gethostbyname(NAME)],
-    ids=["connect", "connect_ex", "sendto", "getaddrinfo", "gethostbyname"],
-)
+def send_connected(port=53, host=ADDRESS):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
+        connection.connect((host, port))
+        connection.send(b"")
+
+
+CALLS = {
+    "connect": connect, "connect_ex": try_to_connect, "sendto": send, "send": send_connected,
+    "send, port 80": lambda: send_connected(80), "send, a name server": lambda: send_connected(53, "8.8.8.8"),
+    "getaddrinfo": lambda: socket.getaddrinfo(NAME, 80), "gethostbyname": lambda: socket.gethostbyname(NAME),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reach", CALLS.values(), ids=CALLS)
 def test_a_call_to_another_machine_is_an_error_that_says_so(reach):
     with pytest.raises(RuntimeError, match=REFUSED):
         reach()
     with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match=REFUSED):
         pool.submit(reach).result()
+
+
+def test_dask_may_ask_for_the_own_address_and_that_is_the_one_gap():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
+        try:
+            connection.connect(("8.8.8.8", 80))  # sends nothing; what would be sent by `send` now, no hook would see
+        except OSError as error:
+            assert error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EPERM)  # noqa: PT017
+        with pytest.raises(RuntimeError, match=REFUSED):
+            connection.sendto(b"", ("8.8.8.8", 80))
+    with socket.socket() as connection, pytest.raises(RuntimeError, match=REFUSED):
+        connection.connect(("8.8.8.8", 80))
+
+
+def test_datagrams_stay_possible_on_this_machine():
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as two,
+    ):
+        one.bind(("127.0.0.1", 0))
+        one.settimeout(5)
+        two.connect(one.getsockname())
+        two.send(b"x")
+        assert one.recv(1) == b"x"
 
 
 def test_what_libraries_ask_for_is_refused_too(monkeypatch, tmp_path):

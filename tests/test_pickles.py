@@ -9,7 +9,6 @@ import hashlib
 import os
 import pickle
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -190,7 +189,8 @@ def test_image_sets_are_refused(kind, mark, tmp_path):
         data.load("folder", root=tmp_path / "photos")
 
 
-def test_an_old_copy_of_mnist_beside_the_official_files_is_not_opened(mark, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_old_copy_of_mnist_beside_the_official_files_is_not_opened(kind, mark, tmp_path):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for prefix in ("train", "t10k"):
@@ -198,6 +198,9 @@ def test_an_old_copy_of_mnist_beside_the_official_files_is_not_opened(mark, tmp_
         (raw / f"{prefix}-images-idx3-ubyte").write_bytes(head + bytes(784))
         (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(b"".join(n.to_bytes(4, "big") for n in (0x801, 1)) + b"\x07")
     for name in ("training.pt", "test.pt"):
-        disguised("archive", mark, tmp_path / "MNIST" / "processed" / name)
-    with suppress(pickle.UnpicklingError):  # torchvision looks for it first, and refuses what are not plain tensors
-        assert data.load("mnist", root=tmp_path).labels.tolist() == [7]
+        disguised(kind, mark, tmp_path / "MNIST" / "processed" / name)
+    # torchvision looks for it first, and refuses what are not plain tensors
+    with pytest.raises(ValueError, match=r"remove the folder MNIST/processed: .* MNIST/raw"):
+        data.load("mnist", root=tmp_path)
+    shutil.rmtree(tmp_path / "MNIST" / "processed")
+    assert data.load("mnist", root=tmp_path).labels.tolist() == [7]

@@ -132,6 +132,23 @@ def test_a_full_disk_is_said_before_writing(tmp_path, monkeypatch):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(("n_bytes", "fits"), [(36 << 20, True), ((36 << 20) + 1, False), (0, True)])
+def test_64_mib_stay_free_on_the_disk_of_the_nearest_folder_that_is_there(tmp_path, monkeypatch, n_bytes, fits):
+    usage, asked = namedtuple("usage", "total used free"), []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or usage(0, 0, 100 << 20))
+    path = tmp_path / "new" / "deep" / "a.bin"
+    if fits:
+        assert store.require_space(path, n_bytes) is None
+    else:
+        with pytest.raises(OSError, match="make room") as caught:
+            store.require_space(path, n_bytes)
+        assert str(caught.value) == (
+            f"{path} needs 36 MiB and 64 MiB to spare, but {tmp_path} has 100 MiB free; make room, or set "
+            "ACTLIB_CACHE to another disk"
+        )
+    assert asked == [tmp_path]
+
+
 def test_a_manifest_finds_what_is_missing_or_changed(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).write_text("same size")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jobs
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -139,6 +140,21 @@ def test_impossible_numbers_of_workers_are_refused(n_workers, executor):
 
 def test_the_count_is_what_this_process_may_use():
     assert 1 <= workers.count() <= os.cpu_count()
+
+
+def test_one_thread_is_for_a_while_and_after_an_exception_it_is_as_before():
+    before = torch.get_num_threads()
+    try:
+        for n_threads in (3, 1):
+            torch.set_num_threads(n_threads)
+            with workers.one_thread():
+                assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == n_threads
+            with pytest.raises(KeyError), workers.one_thread():
+                raise KeyError
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_script_without_its_guard_is_told(monkeypatch):
