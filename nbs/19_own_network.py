@@ -688,7 +688,7 @@ small = F.interpolate(inputs.prepare(another, others[:2]), exact_size, mode="are
 exact = piecewise.trace(another, small.shape[1:])
 steps = segments.between(exact, small[:1], small[:1] + photo_part * (small[1:] - small[:1]))
 dropped = aliasing.measure(another, others[:20])["corrected"]
-print(len(exact.gates), "gates,", len(steps.pieces.starts), "regions", *dropped, sep="\n")
+print(f"{len(exact.gates)} gates, {len(steps.pieces.starts)} regions", *dropped, sep="\n")
 
 # %% tags=["hide-input"]
 report.source(f"{photographs}, {n_photographs} images; ResNet-18 of torchvision, random weights")
