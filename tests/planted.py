@@ -80,6 +80,19 @@ PACKAGE = {
     '    k\n        (n,).\n\n    Raises\n    ------\n    ValueError\n        Never.\n    """\n    return x\n',
 }
 
+# Published values for the tests of the package: a number with a control, and a claim in words.
+CLAIMS = """
+X1-claim:
+  controls: [shuffled]
+  headline: share
+  values:
+    share: {value: 0.79, text: "79 %"}
+    count: {value: 18000, text: "18k"}
+X2-words:
+  claims: {blobs: rather blobs}
+  values: {}
+"""
+
 PUBLISHED = """
 F1-throw: {title: A throw of dice, document: F, section: "1", place: figure 1, reference: r, chapter: 01_dice,
   cost: cheap, wording: "a throw gives 3.5", source: document, headline: mean,

@@ -2,26 +2,17 @@
 
 import json
 
+import planted
 import pytest
 
 from actlib import published
-
-YML = """
-X1-claim:
-  controls: [shuffled]
-  headline: share
-  values:
-    share: {value: 0.79, text: "79 %"}
-X2-words:
-  values: {}
-"""
 
 
 @pytest.fixture
 def book(tmp_path, monkeypatch):
     """A book that the environment names."""
     (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "published.yml").write_text(YML)
+    (tmp_path / "book" / "published.yml").write_text(planted.CLAIMS)
     monkeypatch.setenv("ACTLIB_BOOK", str(tmp_path))
     return tmp_path
 

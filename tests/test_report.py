@@ -6,22 +6,12 @@ from unittest.mock import MagicMock
 
 import matplotlib.pyplot as plt
 import numpy as np
+import planted
 import pytest
 import torch
 
 from actlib import ledger, provenance, published, report, store
 
-YML = """
-X1-claim:
-  controls: [shuffled]
-  headline: share
-  values:
-    share: {value: 0.79, text: "79 %"}
-    count: {value: 18000, text: "18k"}
-X2-words:
-  claims: {blobs: rather blobs}
-  values: {}
-"""
 ALT = "Two bars; the left one is about twice as high as the right one."
 
 
@@ -29,7 +19,7 @@ ALT = "Two bars; the left one is about twice as high as the right one."
 def book(tmp_path, monkeypatch):
     """A book with two experiments and no records; the chapter 01_x has begun."""
     (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "published.yml").write_text(YML)
+    (tmp_path / "book" / "published.yml").write_text(planted.CLAIMS)
     monkeypatch.setenv("ACTLIB_BOOK", str(tmp_path))
     monkeypatch.delenv("ACTLIB_STALE", raising=False)
     report.start("01_x", profile="quick", seed=3)
