@@ -100,13 +100,13 @@ def _top(rows: list[Row]) -> list[str]:
     own = sum(row.own_data for row in judged)
     body = []
     for verdict in [*_MEANING, *sorted({name for name, _ in counts} - set(_MEANING))]:
-        own_data, stand_in = counts[verdict, True], counts[verdict, False]
-        if verdict in _UNFINISHED and not own_data + stand_in:
-            continue
-        told = [str(own_data), str(stand_in)] if verdict in _JUDGED else [str(own_data + stand_in), ""]
-        body.append([verdict, *told, _MEANING.get(verdict, "")])
+        n_stand_in = counts[verdict, False]
+        n = counts[verdict, True] + n_stand_in
+        if n or verdict not in _UNFINISHED:
+            told = str(n_stand_in) if verdict in _JUDGED else ""
+            body.append([verdict, str(n), told, _MEANING.get(verdict, "")])
     text = _INTRODUCTION.format(n=len(rows), judged=len(judged), own=own, other=len(judged) - own)
-    return [text, *_table(["verdict", "own data", "stand-in", "meaning"], body), "", _EXPLANATION]
+    return [text, *_table(["verdict", "experiments", "of them on a stand-in", "meaning"], body), "", _EXPLANATION]
 
 
 def _runs(book: Book, slug: str, profile: str, events: list[Event]) -> dict[str, dict[str, Any]]:
